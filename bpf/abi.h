@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * abi.h - what the BPF programs and user space agree on.
+ *
+ * The source of truth: enforcer/abi.py mirrors it and tests/bpf/test_abi.py
+ * compares the two. Fields are u8..u64 (bcc's layout decoder exits the process
+ * on __u8), padding is explicit.
+ */
+#ifndef ENFORCER_ABI_H
+#define ENFORCER_ABI_H
+
+enum {
+	/* Grants carry their ports inline, so that learning needs one lookup. */
+	MAX_PORTS = 16,
+	/* Reversed name, 253 characters and a terminator (RFC 1035 2.3.4), rounded
+	 * up to the largest key an LPM trie takes (LPM_DATA_SIZE_MAX).
+	 */
+	NAME_SIZE = 256,
+	/* The EDNS buffer size that resolvers are known to use at most (RFC 6891 6.2.5). */
+	MESSAGE_MAX = 4096,
+	/* An answer this late belongs to a client that has given up (RFC 1035 4.2.1
+	 * retries after 2-5 s; glibc's largest timeout is 30 s).
+	 */
+	QUERY_TIMEOUT_S = 30,
+	MAX_QUERIES = 16384,
+	MAX_LEARNED = 65536,
+	MAX_RESOLVERS = 64,
+	/* Grows by the node: a bound for the kernel, none for the policy. */
+	MAX_GRANTS = 1 << 24,
+	MAX_REFUSED = 4096,
+};
+
+enum refusal {
+	REFUSAL_NEVER = 1,
+	REFUSAL_PRIVATE = 2, /* unless the grant is GRANT_PRIVATE */
+};
+
+enum grant_flags {
+	GRANT_PRIVATE = 1 << 0,
+};
+
+enum answer_flags {
+	/* Something the strict parser does not take: user space decides. */
+	ANSWER_UNUSUAL = 1 << 0,
+	/* Only the first MESSAGE_MAX bytes are here. */
+	ANSWER_CUT = 1 << 1,
+};
+
+enum stat {
+	STAT_QUERIES, /* remembered queries for a permitted name */
+	STAT_ANSWERS, /* answers to them */
+	STAT_LEARNED, /* address records learned in the kernel */
+	STAT_REFUSED, /* address records that the refused map held back */
+	STAT_UNUSUAL, /* answers left to user space */
+	STAT_LOST, /* events that did not fit into the perf ring */
+	STAT_MARKED, /* first SYNs marked */
+	NR_STATS,
+};
+
+/* The index of the one element in the config array. */
+enum { CONFIG_KEY };
+
+struct config {
+	u32 nonce;
+	u32 min_ttl_s;
+	u32 grace_s;
+	u32 pad;
+};
+
+/*
+ * A permitted name, reversed so that a suffix becomes a prefix. The dot before
+ * the last label is a NUL at the end of an exact name and a dot at the end of a
+ * wildcard: "ghcr.io" is "oi.rchg\0", "*.ghcr.io" is "oi.rchg.", which no
+ * "ghcr.io" and no "xghcr.io" begins with. Characters are those of host names
+ * and '_' alone, so no label can contain the separator.
+ */
+struct name_key {
+	u32 prefixlen; /* bits */
+	u8 name[NAME_SIZE];
+};
+
+struct grant {
+	u16 ports[MAX_PORTS]; /* host byte order; 0 ends the list */
+	u32 flags; /* enum grant_flags */
+};
+
+/* Family first: an IPv4-mapped IPv6 address is not the IPv4 address. */
+struct refused_key {
+	u32 prefixlen; /* bits, the family byte's eight included */
+	u8 family; /* 4 or 6 */
+	u8 address[16]; /* network byte order; IPv4 in the first four */
+	u8 pad[3];
+};
+
+/* Addresses below are IPv6, IPv4 ones mapped (RFC 4291 2.5.5.2). */
+struct address {
+	u8 bytes[16];
+};
+
+struct query_key {
+	struct address client;
+	struct address resolver;
+	u32 ifindex;
+	u16 port; /* of the client, network byte order */
+	u16 id; /* network byte order */
+};
+
+struct learned_key {
+	struct address address;
+	u16 port; /* host byte order */
+	u16 pad;
+};
+
+struct learned {
+	u64 expires_ns; /* CLOCK_MONOTONIC */
+};
+
+/* Followed by len bytes of the DNS message. */
+struct answer_event {
+	u64 time_ns; /* CLOCK_MONOTONIC */
+	u32 flags; /* enum answer_flags */
+	u32 len;
+};
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * connect_mark.c - cgroup sock_ops: mark the first SYN to a learned address with
+ * the nonce, so that the ruleset lets it pass before user space has programmed
+ * the set.
+ */
+#include "maps.h"
+#include "packet.h"
+
+enum {
+	FAMILY_INET = 2,
+	FAMILY_INET6 = 10,
+	LEVEL_SOCKET = 1,
+	OPTION_MARK = 36,
+};
+
+static __always_inline void set_mark(struct bpf_sock_ops *ops, u32 mark)
+{
+	bpf_setsockopt(ops, LEVEL_SOCKET, OPTION_MARK, &mark, sizeof(mark));
+}
+
+static __always_inline int is_learned(struct bpf_sock_ops *ops)
+{
+	struct learned_key key = {};
+	struct learned *value;
+	u32 words[4];
+
+	if (ops->family == FAMILY_INET) {
+		words[0] = ops->remote_ip4;
+		map_ipv4(&key.address, (u8 *)words);
+	} else if (ops->family == FAMILY_INET6) {
+		/* Read one by one: LLVM would merge two, the verifier wants 4 bytes. */
+		words[0] = read_back(ops->remote_ip6[0]);
+		words[1] = read_back(ops->remote_ip6[1]);
+		words[2] = read_back(ops->remote_ip6[2]);
+		words[3] = read_back(ops->remote_ip6[3]);
+		__builtin_memcpy(&key.address, words, sizeof(words));
+	} else {
+		return 0;
+	}
+	key.port = bpf_ntohl(ops->remote_port);
+	value = learned.lookup(&key);
+	return value && value->expires_ns > bpf_ktime_get_ns();
+}
+
+int connect_mark(struct bpf_sock_ops *ops)
+{
+	struct config *cfg = get_config();
+	struct bpf_sock *sk = ops->sk;
+
+	if (!cfg || !sk)
+		return 1;
+	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+		/* A mark that is there already routes for somebody else. */
+		if (sk->mark == 0 && is_learned(ops)) {
+			set_mark(ops, cfg->nonce);
+			count(STAT_MARKED);
+		}
+	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		/* Conntrack knows the connection from here on. */
+		if (sk->mark == cfg->nonce)
+			set_mark(ops, 0);
+	}
+	return 1;
+}

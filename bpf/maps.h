@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* maps.h - the maps, shared by all programs, and per-CPU scratch space. */
+#ifndef ENFORCER_MAPS_H
+#define ENFORCER_MAPS_H
+
+#include "abi.h"
+
+enum {
+	DNS_HEADER_SIZE = 12, /* RFC 1035 4.1.1 */
+	/* A read at a masked offset below MESSAGE_MAX stays inside. */
+	MESSAGE_SLACK = 512,
+	/* Where the reversed name ends: its longest form and the prefix length
+	 * fit below, a whole name_key fits above any start.
+	 */
+	NAME_END = 260,
+	NAME_START_MASK = 0x1ff,
+	NAME_BUFFER = NAME_START_MASK + 1 + sizeof(struct name_key),
+};
+
+/*
+ * Loop state lives here and is read back on each use: the verifier forgets what
+ * it knows of a value in memory, so that the iterations of a loop, and its many
+ * exits, look alike to it and are walked once.
+ */
+struct scratch {
+	struct answer_event event;
+	u8 message[MESSAGE_MAX + MESSAGE_SLACK];
+	u8 name[NAME_BUFFER];
+	u32 name_len; /* in wire format, without the root label */
+	u32 label_left;
+	u32 offset;
+	u32 owner; /* offset of the name that the next record must belong to */
+	u32 ttl;
+	u32 records;
+};
+
+#define read_back(x) (*(volatile typeof(x) *)&(x))
+
+BPF_PERF_OUTPUT(events);
+BPF_ARRAY(config, struct config, 1);
+BPF_PERCPU_ARRAY(scratch, struct scratch, 1);
+BPF_PERCPU_ARRAY(stats, u64, NR_STATS);
+BPF_HASH(resolvers, struct address, u32, MAX_RESOLVERS);
+BPF_LPM_TRIE(grants, struct name_key, struct grant, MAX_GRANTS);
+BPF_LPM_TRIE(refused, struct refused_key, u32, MAX_REFUSED);
+BPF_TABLE("lru_hash", struct query_key, u64, queries, MAX_QUERIES);
+BPF_TABLE("lru_hash", struct learned_key, struct learned, learned, MAX_LEARNED);
+
+static __always_inline void count(u32 stat)
+{
+	u64 *value = stats.lookup(&stat);
+
+	if (value)
+		*value += 1;
+}
+
+static __always_inline struct scratch *get_scratch(void)
+{
+	u32 zero = 0;
+
+	return scratch.lookup(&zero);
+}
+
+static __always_inline struct config *get_config(void)
+{
+	u32 key = CONFIG_KEY;
+
+	return config.lookup(&key);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* name.h - from the QNAME in a message to the grant that covers it. */
+#ifndef ENFORCER_NAME_H
+#define ENFORCER_NAME_H
+
+#include "maps.h"
+
+enum {
+	NAME_WIRE_MAX = 255, /* RFC 1035 2.3.4, the root label included */
+	LABEL_MAX = 63,
+	QUESTION_FIXED = 4, /* QTYPE and QCLASS */
+	QUESTION_MAX = DNS_HEADER_SIZE + NAME_WIRE_MAX + QUESTION_FIXED,
+};
+
+/* One UDP payload's start of *len* bytes into the scratch message; len is 1..max. */
+static __always_inline int load_message(struct __sk_buff *skb, struct scratch *s, u32 offset,
+					u32 len)
+{
+	/* LLVM folds the caller's two bounds into one subtraction that old
+	 * verifiers can't follow; this form they all can.
+	 */
+	u32 size = len - 1;
+
+	asm volatile("" : "+r"(size));
+	size = (size & (MESSAGE_MAX - 1)) + 1;
+	return bpf_skb_load_bytes_relative(skb, offset, s->message, size, BPF_HDR_START_NET);
+}
+
+/*
+ * Copy the QNAME of the message, reversed and in lower case, so that it ends at
+ * NAME_END. Leaves its length in name_len.
+ *
+ * Return: 0, or -1 for the root, a compressed or overlong name, and one with
+ * characters that no permitted name has.
+ */
+static __always_inline int reverse_qname(struct scratch *s)
+{
+	s->label_left = 0;
+	s->name_len = 0;
+	for (u32 i = 0; i < NAME_WIRE_MAX; i++) {
+		u32 left = read_back(s->label_left);
+		u8 c = s->message[DNS_HEADER_SIZE + i];
+
+		if (DNS_HEADER_SIZE + i >= read_back(s->event.len))
+			return -1;
+		if (left == 0) {
+			if (c == 0)
+				break;
+			if (c > LABEL_MAX)
+				return -1;
+			left = c;
+			c = i ? '.' : '\0';
+		} else {
+			left--;
+			if (c >= 'A' && c <= 'Z')
+				c += 'a' - 'A';
+			if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' &&
+			    c != '_')
+				return -1;
+		}
+		s->label_left = left;
+		s->name[NAME_END - i] = c;
+		s->name_len = i + 1;
+	}
+	return 0;
+}
+
+/*
+ * Look up the grant for the QNAME of the message in *s*, of which event.len
+ * bytes are there.
+ */
+static __always_inline struct grant *match_qname(struct scratch *s)
+{
+	struct {
+		u32 value;
+	} __attribute__((packed)) *prefixlen; /* not aligned */
+	u32 start, len;
+
+	if (reverse_qname(s))
+		return 0;
+	len = read_back(s->name_len);
+	/* The whole name, and the root label that ended it, was there. */
+	if (len == 0 || len >= NAME_WIRE_MAX)
+		return 0;
+	/* A mask the verifier can follow, behind what LLVM can't see through:
+	 * subtracting from the pointer itself would look unbounded.
+	 */
+	start = NAME_END + 1 - sizeof(u32) - len;
+	asm volatile("" : "+r"(start));
+	prefixlen = (void *)&s->name[start & NAME_START_MASK];
+	prefixlen->value = len * 8;
+	return grants.lookup((void *)prefixlen);
+}
+
+#endif

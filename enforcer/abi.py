@@ -1,0 +1,147 @@
+"""The Python mirror of bpf/abi.h, which is the source of truth.
+
+Layouts and values are compared by tests/bpf/test_abi.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import ipaddress
+from typing import TYPE_CHECKING
+
+from enforcer.core.grants import MAX_PORTS as MAX_PORTS  # noqa: PLC0414  part of the mirror
+
+if TYPE_CHECKING:
+    from enforcer.core.addresses import Address
+
+NAME_SIZE = 256
+MESSAGE_MAX = 4096
+QUERY_TIMEOUT_S = 30
+MAX_QUERIES = 16384
+MAX_LEARNED = 65536
+MAX_RESOLVERS = 64
+MAX_GRANTS = 1 << 24
+MAX_REFUSED = 4096
+CONFIG_KEY = 0
+
+
+class Refusal(enum.IntEnum):
+    """enum refusal."""
+
+    NEVER = 1
+    PRIVATE = 2
+
+
+class GrantFlags(enum.IntFlag):
+    """enum grant_flags."""
+
+    PRIVATE = 1
+
+
+class AnswerFlags(enum.IntFlag):
+    """enum answer_flags."""
+
+    UNUSUAL = 1
+    CUT = 2
+
+
+class Stat(enum.IntEnum):
+    """enum stat."""
+
+    QUERIES = 0
+    ANSWERS = 1
+    LEARNED = 2
+    REFUSED = 3
+    UNUSUAL = 4
+    LOST = 5
+    MARKED = 6
+
+
+class Config(ctypes.Structure):
+    """struct config."""
+
+    _fields_ = (
+        ("nonce", ctypes.c_uint32),
+        ("min_ttl_s", ctypes.c_uint32),
+        ("grace_s", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
+class NameKey(ctypes.Structure):
+    """struct name_key."""
+
+    _fields_ = (("prefixlen", ctypes.c_uint32), ("name", ctypes.c_uint8 * NAME_SIZE))
+
+
+class Grant(ctypes.Structure):
+    """struct grant."""
+
+    _fields_ = (("ports", ctypes.c_uint16 * MAX_PORTS), ("flags", ctypes.c_uint32))
+
+
+class RefusedKey(ctypes.Structure):
+    """struct refused_key."""
+
+    _fields_ = (
+        ("prefixlen", ctypes.c_uint32),
+        ("family", ctypes.c_uint8),
+        ("address", ctypes.c_uint8 * 16),
+        ("pad", ctypes.c_uint8 * 3),
+    )
+
+
+class MappedAddress(ctypes.Structure):
+    """struct address."""
+
+    _fields_ = (("bytes", ctypes.c_uint8 * 16),)
+
+    @classmethod
+    def of(cls, address: Address) -> MappedAddress:
+        """Map an IPv4 address into IPv6 (RFC 4291 section 2.5.5.2)."""
+        packed = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+        return cls.from_buffer_copy(packed)
+
+    def address(self) -> Address:
+        """Undo `of`."""
+        v6 = ipaddress.IPv6Address(bytes(self.bytes))
+        return v6.ipv4_mapped or v6
+
+
+class QueryKey(ctypes.Structure):
+    """struct query_key."""
+
+    _fields_ = (
+        ("client", MappedAddress),
+        ("resolver", MappedAddress),
+        ("ifindex", ctypes.c_uint32),
+        ("port", ctypes.c_uint16.__ctype_be__),
+        ("id", ctypes.c_uint16.__ctype_be__),
+    )
+
+
+class LearnedKey(ctypes.Structure):
+    """struct learned_key."""
+
+    _fields_ = (
+        ("address", MappedAddress),
+        ("port", ctypes.c_uint16),
+        ("pad", ctypes.c_uint16),
+    )
+
+
+class Learned(ctypes.Structure):
+    """struct learned."""
+
+    _fields_ = (("expires_ns", ctypes.c_uint64),)
+
+
+class AnswerEvent(ctypes.Structure):
+    """struct answer_event; `len` bytes of DNS message follow it."""
+
+    _fields_ = (
+        ("time_ns", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("len", ctypes.c_uint32),
+    )

@@ -1,0 +1,205 @@
+"""The cgroup v2 hook of connect_mark, through bpf(2): bcc can't list what is attached."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enforcer.errors import DatapathError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# bpf(2) has no wrapper in libc; numbers from the kernel's syscall tables.
+SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+# enum bpf_cmd, enum bpf_attach_type and flags of include/uapi/linux/bpf.h.
+PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY = 8, 9, 13, 15, 16
+CGROUP_SOCK_OPS = 3
+ALLOW_MULTI = 1 << 1
+# The kernel refuses more programs of one type on one cgroup (BPF_CGROUP_MAX_PROGS).
+MAX_PROGRAMS = 64
+PROGRAM = "connect_mark"
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+class _Attach(ctypes.Structure):
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("attach_bpf_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
+    )
+
+
+class _Query(ctypes.Structure):
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("query_flags", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
+        ("prog_ids", ctypes.c_uint64),
+        ("prog_cnt", ctypes.c_uint32),
+    )
+
+
+class _ById(ctypes.Structure):
+    _fields_ = (
+        ("id", ctypes.c_uint32),
+        ("next_id", ctypes.c_uint32),
+        ("open_flags", ctypes.c_uint32),
+    )
+
+
+class _InfoByFd(ctypes.Structure):
+    _fields_ = (
+        ("bpf_fd", ctypes.c_uint32),
+        ("info_len", ctypes.c_uint32),
+        ("info", ctypes.c_uint64),
+    )
+
+
+class _ProgramInfo(ctypes.Structure):
+    # struct bpf_prog_info up to the name; the kernel fills as much as is asked for.
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("jited_prog_len", ctypes.c_uint32),
+        ("xlated_prog_len", ctypes.c_uint32),
+        ("jited_prog_insns", ctypes.c_uint64),
+        ("xlated_prog_insns", ctypes.c_uint64),
+        ("load_time", ctypes.c_uint64),
+        ("created_by_uid", ctypes.c_uint32),
+        ("nr_map_ids", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+@dataclass(frozen=True)
+class CgroupHook:
+    """The sock_ops hook of one cgroup v2 directory.
+
+    Raises:
+        DatapathError: the directory or bpf(2) refuses; every method may.
+    """
+
+    path: Path
+
+    def attach(self, program_fd: int) -> int:
+        """Attach a sock_ops program beside those of others; return its id."""
+        with self._open("attach to") as target:
+            attr = _Attach(target, program_fd, CGROUP_SOCK_OPS, ALLOW_MULTI)
+            # EEXIST: it is there already.
+            with _suppress(errno.EEXIST):
+                _bpf(PROG_ATTACH, attr)
+            return _info(program_fd).id
+
+    def detach(self, program_id: int) -> None:
+        """Detach the program with *program_id* if it is attached here and ours by name."""
+        if program_id not in self.attached():
+            return
+        with self._open("detach from") as target:
+            program_fd = _bpf(PROG_GET_FD_BY_ID, _ById(program_id))
+            try:
+                _bpf(PROG_DETACH, _Attach(target, program_fd, CGROUP_SOCK_OPS))
+            finally:
+                os.close(program_fd)
+
+    def attached(self) -> tuple[int, ...]:
+        """Return the ids of the connect_mark programs attached to this cgroup."""
+        ids = (ctypes.c_uint32 * MAX_PROGRAMS)()
+        with self._open("query") as target:
+            attr = _Query(
+                target_fd=target,
+                attach_type=CGROUP_SOCK_OPS,
+                prog_ids=ctypes.addressof(ids),
+                prog_cnt=MAX_PROGRAMS,
+            )
+            _bpf(PROG_QUERY, attr)
+            return tuple(i for i in ids[: attr.prog_cnt] if _name_of(i) == PROGRAM)
+
+    @contextlib.contextmanager
+    def _open(self, doing: str) -> Iterator[int]:
+        fd = -1
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            yield fd
+        except OSError as exc:
+            raise DatapathError(
+                f"can't {doing} cgroup {str(self.path)!r}: {exc.strerror}",
+                hint="run as root" if exc.errno == errno.EPERM else "name a cgroup v2 directory",
+            ) from exc
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+def find_cgroup2(mountinfo: Path = MOUNTINFO) -> Path | None:
+    """Return where the root of cgroup v2 is mounted, or None (proc(5), mountinfo)."""
+    for line in mountinfo.read_text("utf-8").splitlines():
+        mount, _, source = line.partition(" - ")
+        if source.split()[0] == "cgroup2" and mount.split()[3] == "/":
+            return Path(mount.split()[4].encode().decode("unicode_escape"))
+    return None
+
+
+def mount_cgroup2(at: Path) -> Path:
+    """Mount cgroup v2 of our own at *at*, for machines that have it nowhere.
+
+    Raises:
+        DatapathError: the kernel has no cgroup v2, or forbids mounting.
+    """
+    at.mkdir(mode=0o700, parents=True, exist_ok=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"enforcer", os.fsencode(at), b"cgroup2", 0, None) != 0:
+        raise DatapathError(
+            f"cgroup v2 is not mounted and can't be mounted: {os.strerror(ctypes.get_errno())}",
+            hint="mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
+        )
+    return at
+
+
+def _name_of(program_id: int) -> str:
+    try:
+        fd = _bpf(PROG_GET_FD_BY_ID, _ById(program_id))
+    except FileNotFoundError:  # gone since it was listed
+        return ""
+    try:
+        return bytes(_info(fd).name).decode()
+    finally:
+        os.close(fd)
+
+
+def _info(program_fd: int) -> _ProgramInfo:
+    info = _ProgramInfo()
+    attr = _InfoByFd(program_fd, ctypes.sizeof(info), ctypes.addressof(info))
+    _bpf(OBJ_GET_INFO_BY_FD, attr)
+    return info
+
+
+def _bpf(command: int, attr: ctypes.Structure) -> int:
+    number = SYSCALL.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = int(libc.syscall(number, command, ctypes.byref(attr), ctypes.sizeof(attr)))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+@contextlib.contextmanager
+def _suppress(code: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno != code:
+            raise

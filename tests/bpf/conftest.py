@@ -1,0 +1,47 @@
+"""Programs loaded once for all tests of this folder, in a network namespace of their own."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enforcer.core.grants import Grant
+from enforcer.core.hostname import parse_pattern
+from enforcer.edge.programs import Programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESOLVERS = ("192.0.2.53", "2001:db8::53")
+OWN = "198.51.100.7"
+GRANTS = (
+    Grant(parse_pattern("registry.test"), (443,), private=False),
+    Grant(parse_pattern("inside.test"), (443, 5000), private=True),
+    Grant(parse_pattern("*.cdn.test"), (443,), private=False),
+)
+MIN_TTL_S = 60
+GRACE_S = 300
+NONCE = 0x51A7C0DE
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Programs]:
+    """The programs, loaded and told a policy."""
+    programs = Programs()
+    programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
+    programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
+    programs.set_grants(GRANTS)
+    programs.set_own_addresses([ip_address(OWN)])
+    programs.open_events()
+    yield programs
+    programs.close()
+
+
+@pytest.fixture
+def programs(loaded: Programs) -> Programs:
+    """The programs with nothing learned and no event waiting."""
+    loaded.forget(loaded.learned())
+    loaded.drain()
+    return loaded
