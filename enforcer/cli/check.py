@@ -1,0 +1,28 @@
+"""The command ``check``: the kernel checks' report."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from enforcer.kernel_checks import report, suite
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def check(context: click.Context, *, as_json: bool) -> None:
+    """Check whether this kernel and platform can enforce; change nothing.
+
+    Exits 0, or 4 if something makes enforcement impossible.
+    """
+    findings = suite.examine()
+    text: str
+    if as_json:
+        text = report.as_json(findings)
+    else:
+        text = report.as_text(findings, report.Style.of(sys.stdout))
+    code: int = findings.exit_code
+    click.echo(text, nl=False)
+    context.exit(code)

@@ -1,0 +1,80 @@
+"""Children that probe in our stead, so that nothing of a probe stays behind.
+
+A child's descriptors, limits and network namespace go when it exits: a probe needs no clean-up
+and can't forget one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+from .result import Outcome, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AS_ROOT = "run the check as root: sudo enforcer check"
+
+_CLONE_NEWNET = 0x40000000  # linux/sched.h; os.unshare() came with Python 3.12
+
+
+def inconclusive(check_id: str, error: OSError) -> Result:
+    """Return the result of a probe that *error* kept from finding out."""
+    denied = error.errno in (errno.EPERM, errno.EACCES)
+    detail = f"could not be tested: {error.strerror or error}"
+    return Result(check_id, Outcome.INCONCLUSIVE, detail, AS_ROOT if denied else None)
+
+
+def in_child(check_id: str, probe: Callable[[], Result]) -> Result:
+    """Run *probe* in a child and return its result; an OSError in it is inconclusive."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        answered = False
+        try:
+            try:
+                result = probe()
+            except OSError as exc:
+                result = inconclusive(check_id, exc)
+            os.write(writer, _encode(result))
+            answered = True
+        finally:
+            # Whatever happened: the child must never return into the parent's code.
+            if not answered:
+                traceback.print_exc()
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(pid, 0)
+    if not answer:
+        return Result(check_id, Outcome.INCONCLUSIVE, "could not be tested: the probe died")
+    return _decode(answer)
+
+
+def in_network(check_id: str, probe: Callable[[], Result]) -> Result:
+    """Run *probe* in a child with a new network namespace (CONFIG_NET_NS) of its own."""
+
+    def entered() -> Result:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            reason = f"{os.strerror(code)} when making a scratch network namespace"
+            raise OSError(code, reason)
+        return probe()
+
+    return in_child(check_id, entered)
+
+
+def _encode(result: Result) -> bytes:
+    return json.dumps([result.id, result.outcome.value, result.detail, result.remedy]).encode()
+
+
+def _decode(answer: bytes) -> Result:
+    check_id, outcome, detail, remedy = json.loads(answer)
+    return Result(check_id, Outcome(outcome), detail, remedy)
