@@ -5,19 +5,16 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from enforcer.core.hostname import Pattern
+from enforcer.core.hostname import Pattern
 
 EXACT_END = b"\0"
 SEPARATOR = b"."
 
 
 def trie_prefix(pattern: Pattern) -> bytes:
-    """Return the LPM prefix of *pattern* as bpf/abi.h's struct name_key describes it.
+    r"""Return the LPM prefix of *pattern* as bpf/abi.h's struct name_key describes it.
 
-    ``ghcr.io`` becomes ``oi.rchg\\0`` and ``*.ghcr.io`` becomes ``oi.rchg.``: no
+    ``ghcr.io`` becomes ``oi.rchg\0`` and ``*.ghcr.io`` becomes ``oi.rchg.``: no
     name outside the pattern begins with it.
     """
     text = pattern.name.to_text(omit_final_dot=True).encode("ascii")

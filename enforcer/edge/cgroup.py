@@ -7,14 +7,11 @@ import ctypes
 import errno
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from enforcer.errors import DatapathError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # bpf(2) has no wrapper in libc; numbers from the kernel's syscall tables.
 SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
@@ -99,7 +96,7 @@ class CgroupHook:
             # EEXIST: it is there already.
             with _suppress(errno.EEXIST):
                 _bpf(PROG_ATTACH, attr)
-            return _info(program_fd).id
+            return int(_info(program_fd).id)
 
     def detach(self, program_id: int) -> None:
         """Detach the program with *program_id* if it is attached here and ours by name."""
@@ -133,7 +130,7 @@ class CgroupHook:
             yield fd
         except OSError as exc:
             raise DatapathError(
-                f"can't {doing} cgroup {str(self.path)!r}: {exc.strerror}",
+                f'can\'t {doing} cgroup "{self.path}": {exc.strerror}',
                 hint="run as root" if exc.errno == errno.EPERM else "name a cgroup v2 directory",
             ) from exc
         finally:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from enforcer.core.addresses import Address
 from enforcer.errors import DatapathError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from enforcer.core.addresses import Address
 
 LOOPBACK = "lo"
 # Parents of the two hooks of clsact (include/uapi/linux/pkt_sched.h, TC_H_MIN_INGRESS, _EGRESS).
@@ -59,7 +56,9 @@ class Links:
         """Return the addresses of this machine."""
         with _translated("list addresses"):
             return frozenset(
-                ipaddress.ip_address(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
+                ipaddress.ip_address(
+                    message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                )
                 for message in self._ipr.get_addr()
             )
 
@@ -89,7 +88,7 @@ class Links:
             dns_answer: descriptor of the program for the ingress hook.
         """
         programs = {INGRESS: dns_answer, EGRESS: dns_query}
-        with _translated(f"attach to interface {interface!r}"):
+        with _translated(f'attach to interface "{interface}"'):
             index = self._index(interface)
             self._ensure_clsact(interface, index)
             for parent, fd in programs.items():
@@ -155,7 +154,7 @@ class Links:
         if "ingress" in kinds:
             # Adding to its egress side would succeed, and run on ingress.
             raise DatapathError(
-                f"interface {interface!r} has an ingress qdisc of another program in place of clsact",
+                f'interface "{interface}" has somebody\'s ingress qdisc in place of clsact',
                 hint=f"remove it: tc qdisc del dev {interface} ingress",
             )
         try:
@@ -164,7 +163,7 @@ class Links:
             if exc.code not in (errno.ENOENT, errno.EOPNOTSUPP):
                 raise
             raise DatapathError(
-                f"this kernel has no clsact qdisc for interface {interface!r}",
+                f'this kernel has no clsact qdisc for interface "{interface}"',
                 hint="load the module sch_ingress, or use a kernel with CONFIG_NET_SCH_INGRESS",
             ) from exc
 
@@ -182,7 +181,7 @@ class Links:
     def _index(self, interface: str) -> int:
         found = self._ipr.link_lookup(ifname=interface)
         if not found:
-            raise DatapathError(f"there is no interface {interface!r}")
+            raise DatapathError(f'there is no interface "{interface}"')
         return int(found[0])
 
     def _name(self, index: int) -> str:

@@ -7,20 +7,18 @@ import ctypes
 import ipaddress
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import bcc  # noqa: TID251 - this is its edge
 
 from enforcer import abi
-from enforcer.core.addresses import NEVER_LEARNED, PRIVATE
+from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network
+from enforcer.core.grants import Grant
 from enforcer.core.names import trie_prefix
 from enforcer.errors import DatapathError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from enforcer.core.addresses import Address, Network
-    from enforcer.core.grants import Grant
 
 # 64 pages a CPU hold some hundred answers while user space is busy.
 RING_PAGES = 64
@@ -49,19 +47,14 @@ class Programs:
     """Compile, load and feed dns_query, dns_answer and connect_mark.
 
     Raises:
-        DatapathError: bcc is missing, or the kernel refuses a program or a map.
+        DatapathError: the kernel refuses a program or a map.
     """
 
     def __init__(self) -> None:
         with _translated("load the BPF programs"):
-            import bcc
-
-            self._bcc: Any = bcc
             with as_file(files("enforcer.bpf") / "shim") as shim:
                 os.environ["BCC_KERNEL_SOURCE"] = os.fspath(shim)
-                self._bpf: Any = bcc.BPF(
-                    text=source().encode(), cflags=["-Wno-unused-function"]
-                )
+                self._bpf: Any = bcc.BPF(text=source().encode(), cflags=["-Wno-unused-function"])
             sched_cls, sock_ops = bcc.BPF.SCHED_CLS, bcc.BPF.SOCK_OPS
             self.dns_query: int = self._bpf.load_func(b"dns_query", sched_cls).fd
             self.dns_answer: int = self._bpf.load_func(b"dns_answer", sched_cls).fd
@@ -137,14 +130,14 @@ class Programs:
                 lost_cb=lambda _count: None,
             )
             self._readers = tuple(self._bpf.perf_buffers.values())
-            return tuple(self._bcc.lib.perf_reader_fd(reader) for reader in self._readers)
+            return tuple(bcc.lib.perf_reader_fd(reader) for reader in self._readers)
 
     def drain(self) -> tuple[Event, ...]:
         """Take what the event rings hold now, without waiting."""
         # Not perf_buffer_poll(): it polls once more, and a ring reports each wake-up
         # to one poll only, which the caller's event loop has had.
         for reader in self._readers:
-            self._bcc.lib.perf_reader_event_read(ctypes.c_void_p(reader))
+            bcc.lib.perf_reader_event_read(ctypes.c_void_p(reader))
         events, self._events = tuple(self._events), []
         return events
 
@@ -169,14 +162,14 @@ class Programs:
 
     def _update(self, table: str, key: Any, value: Any) -> None:
         fd = self._bpf[table.encode()].map_fd
-        call = self._bcc.lib.bpf_update_elem
+        call = bcc.lib.bpf_update_elem
         if call(fd, ctypes.byref(key), ctypes.byref(value), 0) < 0:
             error = os.strerror(ctypes.get_errno())
-            raise DatapathError(f"BPF map {table!r} refused an entry: {error}")
+            raise DatapathError(f'BPF map "{table}" refused an entry: {error}')
 
     def _delete(self, table: str, key: Any) -> None:
         # ENOENT is fine: an LRU map may have dropped it.
-        self._bcc.lib.bpf_delete_elem(self._bpf[table.encode()].map_fd, ctypes.byref(key))
+        bcc.lib.bpf_delete_elem(self._bpf[table.encode()].map_fd, ctypes.byref(key))
 
 
 def source() -> str:
@@ -202,7 +195,6 @@ def source() -> str:
                 yield f'#line {number + 1} "{name}"'
 
     return "\n".join(expand(SOURCE)) + "\n"
-
 
 
 def _name_key(prefix: bytes) -> abi.NameKey:
@@ -232,9 +224,5 @@ def _translated(doing: str) -> Iterator[None]:
     """Turn what bcc raises (bare Exception, mostly) into DatapathError."""
     try:
         yield
-    except ImportError as exc:
-        raise DatapathError(
-            f"can't {doing}: {exc}", hint="install the distribution's python3-bpfcc"
-        ) from exc
-    except Exception as exc:  # noqa: BLE001  bcc raises nothing narrower
+    except Exception as exc:
         raise DatapathError(f"can't {doing}: {exc}") from exc

@@ -1,0 +1,242 @@
+"""Bindings: which addresses and ports are open until when, and for which hosts.
+
+Pure: no I/O, no clock; every `now` is in monotonic seconds and never goes back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import dns.name
+
+from enforcer.core.addresses import Address, learnable
+from enforcer.core.answers import Answer
+from enforcer.core.grants import Grant, Grants
+from enforcer.core.promises import Origin, Promise, Promises
+
+
+@dataclass(frozen=True)
+class Element:
+    """An (address, port) that the kernel is to hold until *expires*.
+
+    Attributes:
+        expires: monotonic seconds.
+        hosts: the longest-lived behind it, longest first, at most MAX_SHOWN.
+    """
+
+    address: Address
+    port: int
+    expires: float
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An address in an answer that the answer may not open.
+
+    Attributes:
+        private: marking the host `private` would open it.
+    """
+
+    host: str
+    address: Address
+    private: bool
+
+    def __str__(self) -> str:
+        named = f"{self.host} answered {self.address}, which is"
+        if self.private:
+            return f"{named} private (hint: set private: true)"
+        return f"{named} this machine's own or reserved and never learned"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the kernel has to be told.
+
+    Attributes:
+        rewrite: elements that are new, get a later end, or other hosts; after
+            `retain` the end may be earlier too.
+        delete: elements to take out; the kernel need not have all of them.
+        refused: addresses that were left out.
+    """
+
+    rewrite: tuple[Element, ...] = ()
+    delete: tuple[Element, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One address of one host, open at *ports*, the last of them until *expires*."""
+
+    host: str
+    address: Address
+    ports: tuple[int, ...]
+    expires: float
+    origins: tuple[Origin, ...]
+
+
+_Key = tuple[Address, int]
+
+
+class Bindings:
+    """The elements that the kernel holds, and the answers that justify them.
+
+    Args:
+        min_ttl_s: a smaller TTL counts as this, in seconds.
+        grace_s: seconds on top: clients use addresses past their TTL.
+        capacity: at most this many elements; the one closest to its end makes
+            room for a new one.
+    """
+
+    def __init__(self, *, min_ttl_s: int, grace_s: int, capacity: int) -> None:
+        self._min_ttl_s = min_ttl_s
+        self._grace_s = grace_s
+        self._capacity = capacity
+        self._entries: dict[_Key, Promises] = {}
+        # A heap with one item for each entry: a `written` that it has or had,
+        # a number that settles ties, and the key.
+        self._ends: list[tuple[float, int, _Key]] = []
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def observe(
+        self,
+        answer: Answer,
+        grant: Grant,
+        now: float,
+        *,
+        origin: Origin,
+        own: Collection[Address] = (),
+    ) -> Change:
+        """Record *answer* and return what it changes in the kernel.
+
+        A host keeps an address for the longest remaining lifetime,
+        max(TTL, min_ttl_s) + grace_s, of the answers that named it; an element
+        lasts as long as the last of its hosts.
+
+        Args:
+            answer: to a question that *grant* matches.
+            grant: which ports to open, and whether private addresses may be.
+            now: monotonic seconds.
+            origin: how the answer came here.
+            own: addresses of this machine, never learned.
+        """
+        self.expire(now)
+        host = answer.qname.to_text(omit_final_dot=True)
+        expires = now + max(answer.ttl_s, self._min_ttl_s) + self._grace_s
+        rewrite: list[_Key] = []
+        refused: list[Refusal] = []
+        for address in answer.addresses:
+            if not learnable(address, private=grant.private, own=own):
+                private = learnable(address, private=True, own=own)
+                refused.append(Refusal(host, address, private))
+                continue
+            for port in grant.ports:
+                key = address, port
+                entry = self._entries.setdefault(key, Promises())
+                entry.add(host, expires, frozenset({origin}), now)
+                if not entry.is_written(host):
+                    new = not entry.shown
+                    entry.write(now)
+                    rewrite.append(key)
+                    if new:
+                        heapq.heappush(self._ends, self._end(key))
+        delete = self._make_room()
+        return Change(self._elements(rewrite), delete, tuple(refused))
+
+    def retain(self, grants: Grants, now: float, *, min_ttl_s: int, grace_s: int) -> Change:
+        """Keep what another policy permits and return what that changes in the kernel.
+
+        Hosts without a grant lose their addresses, hosts that are no longer
+        `private` their private ones; ports become those of the grant. Lifetimes
+        once promised stay: *min_ttl_s* and *grace_s* are for later answers.
+        """
+        self.expire(now)
+        self._min_ttl_s, self._grace_s = min_ttl_s, grace_s
+        before, self._entries = self._entries, {}
+        matches: dict[str, Grant | None] = {}
+        for (address, _), old in before.items():
+            for host, promise in old.hosts.items():
+                if host not in matches:
+                    matches[host] = grants.match(dns.name.from_text(host))
+                grant = matches[host]
+                if grant is None or promise.expires <= now:
+                    continue
+                if learnable(address, private=grant.private):
+                    for port in grant.ports:
+                        entry = self._entries.setdefault((address, port), Promises())
+                        entry.add(host, promise.expires, promise.origins, now)
+        rewrite = []
+        for key, entry in self._entries.items():
+            if key not in before or not entry.resume(before[key]):
+                entry.write(now)
+                rewrite.append(key)
+        self._ends = [self._end(key) for key in self._entries]
+        heapq.heapify(self._ends)
+        delete = tuple(_element(k, old) for k, old in before.items() if k not in self._entries)
+        delete += self._make_room()
+        return Change(self._elements(rewrite), delete)
+
+    def expire(self, now: float) -> None:
+        """Forget the elements that the kernel has dropped by *now*."""
+        while self._ends and self._soonest() <= now:
+            self._forget_soonest()
+
+    def elements(self, now: float) -> tuple[Element, ...]:
+        """Return all that the kernel was told and still holds at *now*."""
+        self.expire(now)
+        return self._elements(self._entries)
+
+    def hosts(self, now: float) -> tuple[Binding, ...]:
+        """Return which host holds what at *now*, sorted by host and address."""
+        found: dict[tuple[str, int, Address], list[tuple[int, Promise]]] = {}
+        for (address, port), entry in self._entries.items():
+            for host, promise in entry.hosts.items():
+                if promise.expires > now:
+                    item = (host, address.version, address)
+                    found.setdefault(item, []).append((port, promise))
+        return tuple(_binding(item[0], item[2], found[item]) for item in sorted(found))
+
+    def _make_room(self) -> tuple[Element, ...]:
+        excess = len(self._entries) - self._capacity
+        return tuple(self._forget_soonest() for _ in range(excess))
+
+    def _forget_soonest(self) -> Element:
+        self._soonest()
+        _, _, key = heapq.heappop(self._ends)
+        return _element(key, self._entries.pop(key))
+
+    def _soonest(self) -> float:
+        """Bring the entry that ends first to the top of the heap and return its end."""
+        while True:
+            end, _, key = self._ends[0]
+            if end == self._entries[key].written:
+                return end
+            heapq.heapreplace(self._ends, self._end(key))
+
+    def _end(self, key: _Key) -> tuple[float, int, _Key]:
+        return self._entries[key].written, next(self._numbers), key
+
+    def _elements(self, keys: Iterable[_Key]) -> tuple[Element, ...]:
+        return tuple(_element(k, self._entries[k]) for k in keys if k in self._entries)
+
+
+def _element(key: _Key, entry: Promises) -> Element:
+    return Element(*key, entry.written, entry.shown)
+
+
+def _binding(host: str, address: Address, promises: list[tuple[int, Promise]]) -> Binding:
+    origins = frozenset[Origin]().union(*(promise.origins for _, promise in promises))
+    return Binding(
+        host,
+        address,
+        tuple(sorted(port for port, _ in promises)),
+        max(promise.expires for _, promise in promises),
+        tuple(origin for origin in Origin if origin in origins),
+    )

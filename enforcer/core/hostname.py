@@ -1,0 +1,240 @@
+"""Host name patterns: an exact name, or `*.` and everything below a name.
+
+Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import dns.name
+import idna
+
+from enforcer.core.faults import Fault, Faulty
+from enforcer.core.suffixes import public_suffix_within
+from enforcer.core.wording import printable, quoted
+
+MAX_NAME = 253  # characters; 255 octets on the wire (RFC 1035 section 2.3.4)
+MAX_LABEL = 63  # RFC 1035 section 2.3.4
+MAX_PORT = 65535  # RFC 9293 section 3.1
+
+# Letters, digits and hyphens (RFC 952, RFC 1123 section 2.1), and the underscore
+# that DNS allows and service names use.
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+NAME = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+NAME_ALONE = "write the registry's name alone, such as ghcr.io"
+
+
+class InvalidHostname(Faulty):
+    """What an operator wrote for a host is none.
+
+    Attributes:
+        reason: what is wrong.
+        hint: what to write instead.
+    """
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(Fault((), reason, hint))
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, order=True)
+class Pattern:
+    """Which names a policy entry means.
+
+    Attributes:
+        name: absolute, in lower case and A-labels; of a wildcard, the part
+            below ``*.``.
+        wildcard: every name one or more labels below *name*, not *name* itself.
+    """
+
+    name: dns.name.Name
+    wildcard: bool
+
+    def matches(self, qname: dns.name.Name) -> bool:
+        """Tell whether *qname* is one of the names meant."""
+        if self.wildcard:
+            return len(qname) > len(self.name) and bool(qname.is_subdomain(self.name))
+        return bool(qname == self.name)
+
+    def covers(self, other: Pattern) -> bool:
+        """Tell whether every name that *other* means is one of the names meant."""
+        return self == other or (self.wildcard and self.matches(other.name))
+
+    def sort_key(self) -> tuple[tuple[bytes, ...], bool]:
+        """Return what orders patterns as ``<`` does, and cheaper to compare and hash."""
+        return self.name.labels[::-1], self.wildcard
+
+    def __str__(self) -> str:
+        # Not to_text(): labels here have nothing to escape, and policies are long.
+        name = b".".join(self.name.labels[:-1]).decode("ascii")
+        return f"*.{name}" if self.wildcard else name
+
+
+def parse_pattern(text: str, *, shared: bool = False) -> Pattern:
+    """Parse a host name or wildcard as an operator writes it.
+
+    Case, a trailing dot and the Unicode form don't matter (UTS 46, IDNA 2008).
+
+    Args:
+        text: such as ``ghcr.io`` or ``*.example.com``, without port.
+        shared: accept a wildcard over a public suffix too, where a preset's
+            parameter asks for exactly that.
+
+    Raises:
+        InvalidHostname: if it is no name, or a wildcard that is too wide.
+    """
+    if not text:
+        raise InvalidHostname("the name is empty", "write a name such as ghcr.io")
+    if text in {"*", "*."}:
+        raise InvalidHostname(
+            f"{quoted(text)} would allow every host", "name the registry, or use *.example.com"
+        )
+    wildcard = text.startswith("*.")
+    name = _ascii_name(text, text[2:] if wildcard else text)
+    if len(name) + 2 * wildcard > MAX_NAME:
+        raise _too_long(text, len(name) + 2 * wildcard)
+    if wildcard and not shared and (suffix := public_suffix_within(name)):
+        below = "" if suffix == name else f", such as those below {suffix}"
+        raise InvalidHostname(
+            f"{quoted(text)} would allow hosts that anyone can register{below}",
+            "name the hosts, or use a wildcard under a name that one organization controls",
+        )
+    labels = tuple(label.encode("ascii") for label in name.split("."))
+    return Pattern(dns.name.Name((*labels, b"")), wildcard)
+
+
+def parse_host(text: str) -> tuple[Pattern, int | None]:
+    """Parse ``name[:port]``.
+
+    Raises:
+        InvalidHostname: if it is neither, with the name to write instead for an
+            address, a URL or an image reference.
+    """
+    if "/" in text or "@" in text:
+        raise _no_host(text)
+    if text.startswith("[") or text.count(":") > 1:
+        _refuse_address(text, text.partition("]")[0].removeprefix("["))
+        raise InvalidHostname(f"{quoted(text)} is no name", NAME_ALONE)
+    name, colon, port = text.partition(":")
+    pattern = parse_pattern(name)
+    return pattern, _port(port) if colon else None
+
+
+def _port(text: str) -> int:
+    # The length first: int() takes its time over a thousand digits.
+    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)):
+        port = int(text)
+        if 1 <= port <= MAX_PORT:
+            return port
+    raise InvalidHostname(
+        f"{quoted(text)} is no port",
+        f"a port is a number from 1 to {MAX_PORT}; the tag of an image doesn't belong here",
+    )
+
+
+def _ascii_name(text: str, name: str) -> str:
+    """Return *name*, all or part of *text*, in lower case and A-labels."""
+    if "*" in name:
+        raise InvalidHostname(
+            f"{quoted(text)} has a * that isn't a first label of its own",
+            "a wildcard is *. and a name, such as *.example.com; else list the names",
+        )
+    if re.match(r"\.[^.]", text):
+        raise InvalidHostname(
+            f"{quoted(text)} begins with a dot",
+            f"for all names below, write {quoted(f'*{text}')}",
+        )
+    # Twice the limit, since UTS 46 drops some characters: but not a megabyte.
+    if len(name) > 2 * MAX_NAME:
+        raise _too_long(text, len(name))
+    try:
+        name = name.lower() if name.isascii() else idna.uts46_remap(name, std3_rules=False)
+    except idna.IDNAError as exc:
+        raise _not_idna(text, exc) from exc
+    name = name.removesuffix(".")
+    if len(name) > MAX_NAME:
+        raise _too_long(text, len(name))
+    # The whole name at once, because policies have thousands of plain ones.
+    if "xn--" in name or not NAME.fullmatch(name):
+        name = ".".join(_ascii_label(text, label) for label in name.split("."))
+    if name.rpartition(".")[2].isdigit():
+        # No top-level name is all digits (RFC 3696 section 2): 10.0.0.1, or part of it.
+        _refuse_address(text, name)
+        raise InvalidHostname(
+            f"{quoted(text)} looks like an address, not a name", "use networks: for addresses"
+        )
+    return name
+
+
+def _ascii_label(text: str, label: str) -> str:
+    if not label:
+        raise InvalidHostname(f"{quoted(text)} has an empty label", "write one dot between labels")
+    if len(label) > MAX_LABEL:
+        raise InvalidHostname(
+            f"the label {quoted(label)} is {len(label)} characters long",
+            f"DNS allows {MAX_LABEL} characters between two dots",
+        )
+    if label.isascii() and not label.startswith("xn--"):
+        if LABEL.fullmatch(label):
+            return label
+        raise InvalidHostname(
+            f"{quoted(text)} is no host name",
+            "a name has letters, digits, hyphens and dots, and no hyphen beside a dot",
+        )
+    try:
+        return idna.alabel(label).decode("ascii")
+    except idna.IDNAError as exc:
+        raise _not_idna(text, exc) from exc
+
+
+def _not_idna(text: str, exc: idna.IDNAError) -> InvalidHostname:
+    why = printable(str(exc))  # it holds the label, and that may hold anything
+    return InvalidHostname(
+        f"{quoted(text)} is no host name: {why[:1].lower()}{why[1:]}",
+        "IDNA 2008 doesn't allow it: write the name as its owner registered it",
+    )
+
+
+def _too_long(text: str, length: int) -> InvalidHostname:
+    return InvalidHostname(
+        f"the name {quoted(text)} is {length} characters long",
+        f"DNS allows {MAX_NAME} characters in a name",
+    )
+
+
+def _refuse_address(text: str, candidate: str) -> None:
+    """Raise InvalidHostname if *candidate* is an address or a network."""
+    try:
+        network = ipaddress.ip_network(candidate, strict=False)
+    except ValueError:
+        return
+    raise InvalidHostname(f"{quoted(text)} is an address, not a name", f"use networks: [{network}]")
+
+
+def _no_host(text: str) -> InvalidHostname:
+    """Explain a URL, an image reference or a network: all have more than a host."""
+    _refuse_address(text, text)
+    scheme = SCHEME.match(text)
+    what = "a URL" if scheme else "an image or a path"
+    rest = text[scheme.end() :] if scheme else text
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    # user:password@host in a URL, image@digest otherwise
+    host = host.rpartition("@")[2] if scheme else host.partition("@")[0]
+    if not scheme and re.search(r"/|@sha", text) and not re.search(r"[.:]|^localhost$", host):
+        hint = "an image without a registry is Docker Hub's: list docker-hub under registries:"
+    else:
+        hint = NAME_ALONE
+        try:
+            pattern, port = parse_host(host)
+        except InvalidHostname:
+            pass
+        else:
+            if port is None and scheme and scheme[1].lower() == "http":
+                port = 80
+            hint = f"write {pattern}" + (f":{port}" if port else "")
+    return InvalidHostname(f"{quoted(text)} is {what}, not a host", hint)

@@ -1,0 +1,155 @@
+"""The form of a policy file: which keys it has and what each of them holds.
+
+Pure: no I/O, no clock. The models both validate a document and print as JSON
+Schema, so that the two can't disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
+
+from enforcer.core import entries
+from enforcer.core.addresses import Address, Network
+from enforcer.core.faults import Fault, Faulty
+from enforcer.core.hostname import MAX_PORT, Pattern
+from enforcer.core.presets import Choice, choose, entries_schema
+from enforcer.core.wording import quoted
+
+HTTPS = 443
+DAY_S = 86400
+MAX_ORGANIZATION = 100  # characters, because messages of one line name it
+
+
+def _form(value: object) -> str | None:
+    """Name the form of *value*, where several are possible."""
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, Mapping):
+        return "mapping"
+    return "list" if isinstance(value, list) else None
+
+
+def _has_host(value: Mapping[str, object]) -> Mapping[str, object]:
+    if "host" in value:
+        return value
+    hint = 'write host: "*.example.com" in it'
+    for key, port in value.items():
+        if isinstance(port, int):
+            hint = f"a host with its port has no space: {quoted(f'{key}:{port}')}"
+    raise Faulty(Fault((), "the key host is missing", hint))
+
+
+def _from_text(value: str) -> HostEntry:
+    pattern, port = entries.host(value)
+    return HostEntry.model_construct(host=pattern, ports=[port or HTTPS], private=False)
+
+
+class _PresetsSchema:
+    """Prints the presets, which are data, where pydantic sees a function."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return entries_schema()
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class HostEntry(_Section):
+    """A host and what it may be used for."""
+
+    host: Annotated[
+        Pattern,
+        PlainValidator(entries.pattern),
+        WithJsonSchema({"type": "string", "examples": ["ghcr.io", "*.example.com"]}),
+    ]
+    ports: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_PORT)]],
+        Field(min_length=1),
+        AfterValidator(entries.few),
+    ] = [HTTPS]
+    private: Annotated[
+        bool, Field(description="may have addresses in RFC 1918, ULA and CGNAT networks")
+    ] = False
+
+
+class DnsSection(_Section):
+    """How long an address stays open: its TTL, at least min_ttl, and then grace."""
+
+    min_ttl: Annotated[int, Field(ge=0, le=DAY_S, description="seconds")] = 60
+    grace: Annotated[int, Field(ge=0, le=DAY_S, description="seconds")] = 300
+
+
+HostItem: TypeAlias = Annotated[
+    Annotated[
+        HostEntry,
+        PlainValidator(_from_text),
+        WithJsonSchema({"type": "string", "examples": ["ghcr.io", "registry.corp.example:5000"]}),
+        Tag("text"),
+    ]
+    | Annotated[HostEntry, BeforeValidator(_has_host), Tag("mapping")],
+    Discriminator(_form),
+]
+NetworkItem: TypeAlias = Annotated[
+    Network,
+    PlainValidator(entries.network),
+    WithJsonSchema({"type": "string", "examples": ["10.20.0.0/16", "2001:db8::/32"]}),
+]
+ResolverItem: TypeAlias = Annotated[
+    Address,
+    PlainValidator(entries.resolver),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.53", "2001:db8::53"]}),
+]
+Resolvers: TypeAlias = Annotated[
+    Annotated[Literal["system"], Tag("text")]
+    | Annotated[list[ResolverItem], Field(min_length=1), Tag("list")],
+    Discriminator(_form),
+]
+
+
+class PolicyFile(_Section):
+    """What a machine may reach: container registries, by the names of their hosts."""
+
+    # No Literal[1]: true is equal to 1.
+    version: Annotated[int, Field(ge=1, le=1), WithJsonSchema({"const": 1})]
+    organization: Annotated[
+        str,
+        Field(min_length=1, max_length=MAX_ORGANIZATION, description="whose policy this is"),
+        AfterValidator(entries.one_line),
+    ]
+    mode: Annotated[
+        Literal["enforce", "audit"],
+        Field(description="audit logs what enforce would deny, and denies nothing"),
+    ] = "enforce"
+    registries: Annotated[
+        list[Annotated[Choice, PlainValidator(choose), _PresetsSchema()]] | None,
+        Field(description="presets: registries whose hosts are known"),
+    ] = None
+    hosts: Annotated[
+        list[HostItem] | None,
+        Field(description="names, or *. and the name above; port 443 if none is given"),
+    ] = None
+    networks: Annotated[
+        list[NetworkItem] | None, Field(description="always allowed, on every port")
+    ] = None
+    resolvers: Annotated[
+        Resolvers | None, Field(description="whose answers count; system follows resolv.conf")
+    ] = None
+    dns: DnsSection | None = None

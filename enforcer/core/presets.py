@@ -1,0 +1,232 @@
+"""Presets: the hosts that a pull from a well-known registry needs, as data.
+
+Pure: no I/O but presets.yaml, which belongs to the code; no clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+from enforcer.core.data import data_text
+from enforcer.core.faults import Fault, Faulty
+from enforcer.core.hostname import Pattern, parse_pattern
+from enforcer.core.wording import described, quoted, suggestion
+
+Argument: TypeAlias = str | bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset that an operator chose, and the hosts that it stands for there."""
+
+    preset: str
+    patterns: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What an operator tells a preset.
+
+    Attributes:
+        pattern: what its text must match as a whole; None for a switch.
+    """
+
+    name: str
+    description: str
+    pattern: str | None
+    example: Argument
+    required: bool
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether *value* is an argument for it."""
+        if self.pattern is None:
+            return isinstance(value, bool)
+        return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+
+    def written(self) -> str:
+        """Return the parameter as an operator writes it, with the example."""
+        if self.pattern is None:
+            return f"{self.name}: true"
+        return f'{self.name}: "{self.example}"'
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON Schema."""
+        kind = (
+            {"type": "boolean"}
+            if self.pattern is None
+            else {"type": "string", "pattern": f"^({self.pattern})$"}
+        )
+        return {"description": self.description, "examples": [self.example], **kind}
+
+
+@dataclass(frozen=True)
+class PresetHost:
+    """A host of a preset: its name, with `{parameter}` in it, and when it is needed."""
+
+    template: str
+    when: tuple[tuple[str, Argument], ...]
+
+    def pattern(self, arguments: Mapping[str, Argument]) -> Pattern | None:
+        """Return the host that *arguments* make of it, or None if they leave it out."""
+        fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field}
+        if not fields <= arguments.keys():
+            return None
+        if any(arguments.get(name) != value for name, value in self.when):
+            return None
+        # Too wide a wildcard stands behind a switch: whoever sets it means it.
+        return parse_pattern(self.template.format(**arguments), shared=bool(self.when))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A well-known registry.
+
+    Attributes:
+        sources: URLs of the documents that list the hosts.
+        checked: when they were last read.
+        note: limits of the list; may be empty.
+    """
+
+    name: str
+    description: str
+    sources: tuple[str, ...]
+    checked: dt.date
+    note: str
+    parameters: tuple[Parameter, ...]
+    hosts: tuple[PresetHost, ...]
+
+    def required(self) -> tuple[Parameter, ...]:
+        """Return the parameters that it can't do without."""
+        return tuple(p for p in self.parameters if p.required)
+
+    def faults(self, arguments: Mapping[str, object]) -> Iterator[Fault]:
+        """Yield what is wrong with *arguments*."""
+        known = {p.name: p for p in self.parameters}
+        for name, value in arguments.items():
+            if name not in known:
+                yield Fault(
+                    (name,), f"{self.name} has no parameter {quoted(name)}", suggestion(name, known)
+                )
+            elif not known[name].accepts(value):
+                wanted = known[name]
+                reason = f"must be {wanted.description}, not {described(value)}"
+                yield Fault((name,), reason, f"such as {wanted.written()}")
+        missing = [p.name for p in self.required() if p.name not in arguments]
+        if missing:
+            yield Fault((), f"{self.name} needs {' and '.join(missing)}", f"write {self.written()}")
+
+    def written(self) -> str:
+        """Return an entry under `registries` as an operator writes it, with examples."""
+        required = ", ".join(parameter.written() for parameter in self.required())
+        return f"{self.name}: {{{required}}}"
+
+    def patterns(self, arguments: Mapping[str, Argument]) -> tuple[Pattern, ...]:
+        """Return the hosts to allow, given *arguments* without faults."""
+        made = (host.pattern(arguments) for host in self.hosts)
+        return tuple(pattern for pattern in made if pattern is not None)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of its arguments."""
+        return {
+            "description": self.description,
+            "type": "object" if self.required() else ["object", "null"],
+            "properties": {p.name: p.schema() for p in self.parameters},
+            "required": [p.name for p in self.required()],
+            "additionalProperties": False,
+        }
+
+
+@functools.cache
+def presets() -> Mapping[str, Preset]:
+    """Return all presets by name."""
+    found: dict[str, Preset] = {}
+    for name, entry in yaml.safe_load(data_text("presets.yaml")).items():
+        own = tuple(_host(host) for host in entry["hosts"])
+        included = (host for other in entry.get("includes", ()) for host in found[other].hosts)
+        found[name] = Preset(
+            name=name,
+            description=entry["description"],
+            sources=tuple(entry["sources"]),
+            checked=entry["checked"],
+            note=entry.get("note", ""),
+            parameters=tuple(
+                Parameter(
+                    name=parameter,
+                    description=about["description"],
+                    pattern=about.get("pattern"),
+                    example=about["example"],
+                    required=about["required"],
+                )
+                for parameter, about in entry.get("parameters", {}).items()
+            ),
+            hosts=(*own, *included),
+        )
+    return found
+
+
+def choose(entry: object) -> Choice:
+    """Read an entry under `registries`: a name, or a mapping from it to the parameters.
+
+    Raises:
+        Faulty: with all that is wrong with it.
+    """
+    name, arguments = _name_and_arguments(entry)
+    at = () if isinstance(entry, str) else (name,)
+    if name not in presets():
+        hint = suggestion(name, presets())
+        if "." in name:
+            hint = "a registry that isn't a preset goes under hosts:"
+        raise Faulty(Fault(at, f"{quoted(name)} is no preset", hint))
+    if not isinstance(arguments, Mapping):
+        reason = f"the parameters of {name} must be a mapping, not {described(arguments)}"
+        raise Faulty(Fault(at, reason, f"write {presets()[name].written()}"))
+    faults = presets()[name].faults(arguments)
+    found = tuple(Fault((*at, *fault.at), fault.reason, fault.hint) for fault in faults)
+    if found:
+        raise Faulty(*found)
+    return Choice(name, presets()[name].patterns(arguments))
+
+
+def _name_and_arguments(entry: object) -> tuple[str, object]:
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        [(name, arguments)] = entry.items()
+        return name, {} if arguments is None else arguments
+    reason = f"must be a preset, not {described(entry)}"
+    hint = f"write ghcr, or {presets()['ecr'].written()}"
+    if isinstance(entry, Mapping) and entry:
+        reason = f"must be one preset, not a mapping of {len(entry)} keys"
+        hint = "indent the parameters of a preset below its name"
+    raise Faulty(Fault((), reason, hint))
+
+
+def entries_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an entry under `registries`."""
+    plain = [name for name, preset in presets().items() if not preset.required()]
+    return {
+        "oneOf": [
+            {"type": "string", "enum": plain},
+            {
+                "type": "object",
+                "properties": {name: preset.schema() for name, preset in presets().items()},
+                "additionalProperties": False,
+                "minProperties": 1,
+                "maxProperties": 1,
+            },
+        ]
+    }
+
+
+def _host(entry: str | dict[str, Any]) -> PresetHost:
+    if isinstance(entry, str):
+        return PresetHost(entry, ())
+    return PresetHost(entry["host"], tuple(entry["when"].items()))

@@ -1,0 +1,97 @@
+"""What our table holds in the kernel, read from nft's JSON listing.
+
+Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from enforcer.core.addresses import Address
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import DENIED_COUNTER, LAST_CHAIN, SETS
+
+
+@dataclass(frozen=True)
+class ListedElement:
+    """One element of an allow set, as the kernel holds it.
+
+    Attributes:
+        address: the destination.
+        port: TCP port.
+        expires_s: lifetime left in seconds; None when it never ends.
+        comment: its hosts; empty until user space has written it.
+    """
+
+    address: Address
+    port: int
+    expires_s: int | None
+    comment: str
+
+
+@dataclass(frozen=True)
+class TableState:
+    """Our table in the kernel.
+
+    Attributes:
+        present: the table exists.
+        mode: what it does to a packet that nothing permits; None when it is not
+            a ruleset of ours, or not a whole one.
+        hooks: the base chains it has, by name.
+        elements: of both allow sets.
+        denied: packets counted as denied since the ruleset was applied; None
+            where the kernel has no counters.
+    """
+
+    present: bool
+    mode: Mode | None
+    hooks: tuple[str, ...]
+    elements: tuple[ListedElement, ...]
+    denied: int | None
+
+
+ABSENT = TableState(present=False, mode=None, hooks=(), elements=(), denied=None)
+
+
+def parse_listing(text: str) -> TableState:
+    """Return the state of the table that ``nft -j list table`` printed.
+
+    Raises:
+        ValueError: the text is not such a listing.
+    """
+    try:
+        objects = json.loads(text)["nftables"]
+        chains = [each["chain"] for each in objects if "chain" in each]
+        names = {chain["name"] for chain in chains}
+        counters = [each["counter"] for each in objects if "counter" in each]
+        sets = [each["set"] for each in objects if "set" in each]
+        return TableState(
+            present=True,
+            mode=next((mode for mode, chain in LAST_CHAIN.items() if chain in names), None),
+            hooks=tuple(chain["name"] for chain in chains if "hook" in chain),
+            elements=tuple(_elements(sets)),
+            denied=next((c["packets"] for c in counters if c["name"] == DENIED_COUNTER), None),
+        )
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"not a listing of nft: {exc!r}") from exc
+
+
+def _elements(sets: list[Any]) -> Iterator[ListedElement]:
+    allow = {names.allow for names in SETS.values()}
+    for each in sets:
+        if each["name"] not in allow:
+            continue
+        for item in each.get("elem", ()):
+            # nft wraps an element only if it has more than its key.
+            wrapped = item.get("elem", {"val": item})
+            address, port = wrapped["val"]["concat"]
+            yield ListedElement(
+                address=ipaddress.ip_address(address),
+                port=port,
+                expires_s=wrapped.get("expires"),
+                comment=wrapped.get("comment", ""),
+            )

@@ -1,0 +1,240 @@
+"""Our nftables table in the kernel: the only user of nft and of nftables' netlink.
+
+Whole rulesets go through nft as text, single elements through a socket: a
+process takes milliseconds, the socket some thirty microseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess  # noqa: TID251 - nft is a program
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from enforcer.core.addresses import Address
+from enforcer.core.elements import TimedElement
+from enforcer.core.ruleset import FAMILY, SET_SIZE, TABLE, Capabilities
+from enforcer.core.table import ABSENT, TableState, parse_listing
+from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
+from enforcer.errors import DatapathError, Unsupported
+
+# The largest ruleset takes nft two seconds; this ends only what hangs.
+_NFT_TIMEOUT_S = 60
+_NO_SUCH = "No such file or directory"
+_NOT_SUPPORTED = "not supported"
+_COMMAND_NOT_FOUND = 127  # what unshare answers for the program it can't find
+
+# What every ruleset of ours needs, then each capability on its own. The first
+# transaction that uses an expression also makes the kernel load its module.
+_PROBE = """table inet probe {{
+  {}
+  chain output {{
+    type filter hook output priority filter - 10
+    {}
+  }}
+}}"""
+_PROBE_BASE = _PROBE.format(
+    "set allowed { type ipv4_addr . inet_service; flags dynamic,timeout; size 16; };"
+    "set networks { type ipv6_addr; flags interval; elements = { 2001:db8::/32 }; };",
+    'oifname "br-*" ip6 daddr @networks meta mark 1 meta mark set 0;'
+    "tcp flags & (syn | ack) == syn add @allowed { ip daddr . tcp dport timeout 60s } accept",
+)
+_PROBE_CT = _PROBE.format("", "ct state established accept")
+_PROBE_REJECT = _PROBE.format(
+    "", "meta l4proto tcp reject with tcp reset; reject with icmpx type admin-prohibited"
+)
+_PROBE_COUNTER = _PROBE.format("counter denied { };", "counter name denied")
+
+_HINTS = {errno.ENOENT: "apply the ruleset first", errno.EPERM: "run as root"}
+
+_Item = TypeVar("_Item")
+
+
+class Firewall:
+    """The table ``inet enforcer``, and nobody else's.
+
+    It belongs to the network namespace it is made in, and to one thread at a time.
+
+    Args:
+        nft: the program, as a path or a name to be found in PATH.
+    """
+
+    def __init__(self, nft: str = "nft") -> None:
+        self._nft = nft
+        self._elements = ElementSocket()
+
+    def close(self) -> None:
+        """Close the netlink socket; the table stays."""
+        self._elements.close()
+
+    def apply(self, text: str) -> None:
+        """Carry out *text*, a ruleset, in one transaction.
+
+        Raises:
+            DatapathError: nft or the kernel refused; nothing was changed.
+        """
+        done = self._run((self._nft, "-f", "-"), text)
+        if done.returncode:
+            raise _translated("nft refused the ruleset", done.stderr)
+
+    def remove(self) -> None:
+        """Delete our table if there is one.
+
+        Raises:
+            DatapathError: nft or the kernel refused.
+        """
+        self.apply(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
+
+    def inspect(self) -> TableState:
+        """Return what the kernel holds of our table now.
+
+        Raises:
+            DatapathError: nft could not list it.
+        """
+        done = self._run((self._nft, "-j", "list", "table", FAMILY, TABLE), "")
+        if done.returncode:
+            if done.stderr.startswith(f"Error: {_NO_SUCH}"):
+                return ABSENT
+            raise _translated("nft could not list our table", done.stderr)
+        try:
+            return parse_listing(done.stdout)
+        except ValueError as exc:
+            raise DatapathError(f"nft listed our table in a way not understood: {exc}") from exc
+
+    def program(self, elements: Iterable[TimedElement]) -> None:
+        """Give *elements* exactly their lifetimes and comments, at once.
+
+        Whatever was there for the same address and port is replaced, and no
+        lookup misses meanwhile. Up to BATCH_MAX elements are one transaction,
+        more are several; a bad one does not take the others with it.
+
+        Raises:
+            DatapathError: some were refused, all others are in place; or the
+                table is not there.
+        """
+        unique = tuple({(each.address, each.port): each for each in elements}.values())
+        refused = _carried_out(unique, self._elements.replace)
+        if refused:
+            first, number = refused[0]
+            hint = f"the sets hold {SET_SIZE} elements" if number == errno.ENFILE else None
+            raise DatapathError(
+                f"nftables refused {len(refused)} of {len(unique)} elements, first "
+                f"{first.address} port {first.port}: {os.strerror(number)}",
+                hint,
+            )
+
+    def delete(self, keys: Iterable[tuple[Address, int]]) -> None:
+        """Delete the elements of these addresses and ports, those that exist.
+
+        Raises:
+            DatapathError: some were refused, all others are gone.
+        """
+        unique = tuple(dict.fromkeys(keys))
+        refused = _carried_out(unique, self._elements.delete)
+        # One that is not there has expired.
+        kept = [(key, number) for key, number in refused if number != errno.ENOENT]
+        if kept:
+            (address, port), number = kept[0]
+            raise DatapathError(
+                f"nftables kept {len(kept)} of {len(unique)} elements, first "
+                f"{address} port {port}: {os.strerror(number)}"
+            )
+
+    def probe(self) -> Capabilities:
+        """Find out what this kernel's nftables can do, by doing it.
+
+        Raises:
+            Unsupported: what every ruleset needs is missing.
+            DatapathError: it could not be found out.
+        """
+        if not self.accepts(_PROBE_BASE):
+            raise Unsupported(
+                "this kernel's nftables lacks what every ruleset needs",
+                "use a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
+            )
+        return Capabilities(
+            ct=self.accepts(_PROBE_CT),
+            reject=self.accepts(_PROBE_REJECT),
+            counter=self.accepts(_PROBE_COUNTER),
+        )
+
+    def accepts(self, text: str) -> bool:
+        """Tell whether the kernel can carry out *text*, in a scratch network namespace.
+
+        Raises:
+            DatapathError: it could not be found out.
+        """
+        done = self._run(("unshare", "--net", "--", self._nft, "-f", "-"), text)
+        if not done.returncode:
+            return True
+        if done.returncode == _COMMAND_NOT_FOUND:
+            raise _not_found(self._nft)
+        _, error, answer = done.stderr.partition("Error: ")
+        # ENOENT and EOPNOTSUPP: the kernel does not know the expression.
+        if error and (_NO_SUCH in answer or _NOT_SUPPORTED in answer):
+            return False
+        raise _translated("nftables could not be probed", done.stderr)
+
+    def _run(self, argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                argv,
+                input=text,
+                capture_output=True,
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},  # the messages are read
+                text=True,
+                timeout=_NFT_TIMEOUT_S,
+            )
+        except FileNotFoundError as exc:
+            raise _not_found(argv[0]) from exc
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            raise DatapathError(f"{argv[0]}: {exc}") from exc
+
+
+def _not_found(program: str) -> DatapathError:
+    package = "util-linux" if program == "unshare" else "nftables"
+    return DatapathError(f'program "{program}" not found', f"install the package {package}")
+
+
+def _translated(what: str, stderr: str) -> DatapathError:
+    """Return the error for nft's own words: its first message and the line that is about."""
+    hint = None
+    if "Operation not permitted" in stderr:
+        hint = "run as root"
+    elif _NO_SUCH in stderr or _NOT_SUPPORTED in stderr:
+        hint = "the kernel may lack an nftables expression: run `enforcer check`"
+    words = " ".join(line.strip() for line in stderr.splitlines()[:2])
+    return DatapathError(f"{what}: {words or 'no reason given'}", hint)
+
+
+def _carried_out(
+    items: Sequence[_Item], transaction: Callable[[Sequence[_Item]], None]
+) -> list[tuple[_Item, int]]:
+    """Run *transaction* over all items; return those refused, with the error number.
+
+    A transaction is all or nothing, so a refused one is halved until what is
+    bad stands alone.
+
+    Raises:
+        DatapathError: the reason is not to be found in any item.
+    """
+    refused: list[tuple[_Item, int]] = []
+    todo = [items[start : start + BATCH_MAX] for start in range(0, len(items), BATCH_MAX)]
+    while todo:
+        batch = todo.pop(0)
+        try:
+            transaction(batch)
+        except Refused as exc:
+            if not exc.by_item:
+                hint = _HINTS.get(exc.errno)
+                raise DatapathError(f"nftables elements: {os.strerror(exc.errno)}", hint) from exc
+            if len(batch) == 1:
+                refused.append((batch[0], exc.errno))
+            else:
+                middle = len(batch) // 2
+                todo[:0] = (batch[:middle], batch[middle:])
+        except OSError as exc:
+            raise DatapathError(f"nftables elements: {exc}") from exc
+    return refused

@@ -1,0 +1,79 @@
+"""resolv.conf: the resolvers that the machine itself trusts, for `resolvers: system`."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from enforcer.core.addresses import Address
+from enforcer.errors import Unsupported
+
+RESOLV_CONF = "etc/resolv.conf"
+
+# Behind a stub on this machine: the servers that systemd-resolved asks. Both
+# are trusted, since its queries pass the same firewall (systemd-resolved(8)).
+UPSTREAMS = "run/systemd/resolve/resolv.conf"
+
+HINT = "list the addresses of your name servers under `resolvers` in the policy"
+
+
+@dataclass(frozen=True)
+class SystemResolvers:
+    """The name servers of the machine.
+
+    Attributes:
+        addresses: in order of preference, each once.
+        notes: what was left out and why, for people.
+    """
+
+    addresses: tuple[Address, ...]
+    notes: tuple[str, ...]
+
+
+def system_resolvers(root: Path) -> SystemResolvers:
+    """Read the name servers of the machine.
+
+    Args:
+        root: the directory that holds `etc` and `run`, such as ``/``.
+
+    Raises:
+        Unsupported: if resolv.conf can't be read or names no usable server.
+    """
+    path = root / RESOLV_CONF
+    notes: list[str] = []
+    try:
+        addresses = _nameservers(path, notes)
+    except OSError as exc:
+        raise Unsupported(f"{path} can't be read: {str(exc.strerror).lower()}", HINT) from exc
+    if any(address.is_loopback for address in addresses):
+        try:
+            addresses += _nameservers(root / UPSTREAMS, notes)
+        except FileNotFoundError:
+            pass  # another kind of stub
+        except OSError as exc:
+            notes.append(f"{root / UPSTREAMS} can't be read: {str(exc.strerror).lower()}")
+    if not addresses:
+        raise Unsupported("; ".join((f"{path} names no usable name server", *notes)), HINT)
+    return SystemResolvers(tuple(dict.fromkeys(addresses)), tuple(notes))
+
+
+def _nameservers(path: Path, notes: list[str]) -> list[Address]:
+    """Return what *path* lists; append to *notes* what can't be used."""
+    addresses: list[Address] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # resolv.conf(5): the keyword starts the line, blanks separate the value.
+        keyword, *values = line.split()[:2] or ("",)
+        if keyword != "nameserver" or line[:1].isspace() or not values:
+            continue
+        try:
+            address = ipaddress.ip_address(values[0])
+        except ValueError:
+            notes.append(f'{path}: name server "{values[0]}" is no address')
+            continue
+        if address.is_link_local:
+            # Neither the policy nor the kernel's maps carry the interface.
+            notes.append(f"{path}: name server {address} is link-local and can't be used")
+        else:
+            addresses.append(address)
+    return addresses

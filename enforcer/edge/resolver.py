@@ -1,0 +1,235 @@
+"""The resolver: looks names up through the trusted resolvers, the only sender of DNS.
+
+No search list, no hosts file, no cache: what it returns is what one of the
+resolvers said a moment ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+
+from enforcer.core.addresses import Address
+from enforcer.core.answers import Answer, parse
+from enforcer.errors import MalformedAnswer
+
+DNS_PORT = 53
+HEADER_SIZE = 12  # RFC 1035 section 4.1.1
+
+# Two sockets a lookup. dnsmasq, in many home routers, refuses more than 150
+# queries at a time (--dns-forward-max), and a process starts with 1024 files.
+CONCURRENT_LOOKUPS = 64
+
+# As long as dnspython's own resolver waits; glibc waits 5 s, but asks one name.
+TIMEOUT_S = 2.0
+
+# A resolver that left so many queries in a row unanswered is asked last for a
+# while, else each of a thousand names would wait for it. More than a few names
+# with dead servers of their own, fewer than there are queries at a time.
+SILENT = 16
+AVOIDED_S = 30.0
+
+TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA)
+
+
+@dataclass(frozen=True)
+class LookupResult:
+    """What the resolvers said about one name.
+
+    Attributes:
+        answers: with addresses, at most one of each family.
+        errors: what went wrong, for people; may stand beside an answer of the
+            other family, and never empty where there is no answer.
+    """
+
+    name: dns.name.Name
+    answers: tuple[Answer, ...]
+    errors: tuple[str, ...]
+
+    @property
+    def ttl_s(self) -> int | None:
+        """The smaller TTL of the answers; None if there is none."""
+        return min((answer.ttl_s for answer in self.answers), default=None)
+
+
+class Resolver:
+    """Looks names up through *nameservers* and nobody else.
+
+    Every query has a socket, and so a random port, and a random id of its own:
+    who can't see it can't forge its answer.
+
+    Args:
+        nameservers: the trusted resolvers, asked in this order.
+        port: where they listen.
+        timeout_s: how long each may take to answer a query.
+        concurrency: so many lookups run at a time; others wait their turn.
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[Address],
+        *,
+        port: int = DNS_PORT,
+        timeout_s: float = TIMEOUT_S,
+        concurrency: int = CONCURRENT_LOOKUPS,
+    ) -> None:
+        self._nameservers = tuple(nameservers)
+        self._port = port
+        self._timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(concurrency)
+        self._silences = dict.fromkeys(self._nameservers, 0)
+        self._avoid_until = dict.fromkeys(self._nameservers, 0.0)
+
+    async def lookup(self, name: dns.name.Name) -> LookupResult:
+        """Ask for the addresses of *name*, both families at once.
+
+        A resolver that is silent, unreachable or unable is passed over for the
+        next; one that says there is no such name is believed.
+
+        Args:
+            name: absolute.
+        """
+        async with self._slots:
+            outcomes = await asyncio.gather(*(self._ask(name, rdtype) for rdtype in TYPES))
+        answers = tuple(outcome for outcome in outcomes if isinstance(outcome, Answer))
+        errors: dict[str, list[str]] = {}
+        for rdtype, outcome in zip(TYPES, outcomes, strict=True):
+            # Most names have addresses of one family only.
+            if isinstance(outcome, _Failure) and not (outcome.certain and answers):
+                errors.setdefault(outcome.reason, []).append(rdtype.name)
+        texts = tuple(f"{' and '.join(types)}: {reason}" for reason, types in errors.items())
+        return LookupResult(name, answers, texts)
+
+    async def _ask(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Answer | _Failure:
+        errors: dict[Address, str] = {}
+        servers = self._order()
+        if len(servers) == 1:
+            servers *= 2  # datagrams get lost, and there is no other to ask
+        for server in servers:
+            try:
+                return _understand(server, await self._exchange(server, name, rdtype))
+            except asyncio.TimeoutError:
+                errors[server] = f"{server} did not answer within {self._timeout_s:g} s"
+            except (OSError, EOFError) as exc:
+                why = getattr(exc, "strerror", None) or str(exc)
+                errors[server] = f"{server} can't be reached: {why.lower()}"
+            except MalformedAnswer as exc:
+                errors[server] = f"{server}: {exc}"
+        return _Failure("; ".join(errors.values()) or "there is no resolver to ask", certain=False)
+
+    def _order(self) -> list[Address]:
+        now = asyncio.get_running_loop().time()
+        return sorted(self._nameservers, key=lambda server: self._avoid_until[server] > now)
+
+    async def _exchange(
+        self, server: Address, name: dns.name.Name, rdtype: dns.rdatatype.RdataType
+    ) -> bytes:
+        """Return the answer of *server*, over TCP if it is too long for a datagram."""
+        try:
+            query = dns.message.make_query(name, rdtype).to_wire()
+            wire = await asyncio.wait_for(_over_udp(server, self._port, query), self._timeout_s)
+            if _header_flags(wire) & dns.flags.TC:
+                query = dns.message.make_query(name, rdtype).to_wire()
+                wire = await asyncio.wait_for(_over_tcp(server, self._port, query), self._timeout_s)
+        except (asyncio.TimeoutError, OSError, EOFError):
+            self._silences[server] += 1
+            if self._silences[server] >= SILENT:
+                self._avoid_until[server] = asyncio.get_running_loop().time() + AVOIDED_S
+            raise
+        self._silences[server] = 0
+        return wire
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why there is no answer with addresses.
+
+    Attributes:
+        certain: a resolver said that there are none.
+    """
+
+    reason: str
+    certain: bool
+
+
+def _understand(server: Address, wire: bytes) -> Answer | _Failure:
+    answer = parse(wire)
+    if answer.truncated:
+        raise MalformedAnswer("the answer is truncated, over TCP too")
+    if answer.addresses:
+        return answer
+    if dns.rcode.from_flags(_header_flags(wire), 0) == dns.rcode.NXDOMAIN:
+        return _Failure(f"{server} says that there is no such name (NXDOMAIN)", certain=True)
+    return _Failure(f"{server} says that the name has no address", certain=True)
+
+
+async def _over_udp(server: Address, port: int, query: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+    # Connected: the kernel drops what comes from elsewhere, and says at once
+    # when nobody listens there.
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _Datagrams(query, answer), remote_addr=(str(server), port)
+    )
+    try:
+        transport.sendto(query)
+        return await answer
+    finally:
+        transport.close()
+
+
+async def _over_tcp(server: Address, port: int, query: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(str(server), port)
+    try:
+        # RFC 1035 section 4.2.2: two octets of length before each message.
+        writer.write(struct.pack("!H", len(query)) + query)
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        wire = await reader.readexactly(length)
+    finally:
+        writer.close()
+    if not _answers(query, wire):
+        raise MalformedAnswer("the answer over TCP is to another question")
+    return wire
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """Waits for the answer to *query* and ignores every other datagram."""
+
+    def __init__(self, query: bytes, answer: asyncio.Future[bytes]) -> None:
+        self._query = query
+        self._answer = answer
+
+    def datagram_received(self, data: bytes, _addr: object) -> None:
+        if not self._answer.done() and _answers(self._query, data):
+            self._answer.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(exc)
+
+
+def _answers(query: bytes, wire: bytes) -> bool:
+    """Tell whether *wire* is a response with the id and the question of *query*."""
+    if len(wire) < HEADER_SIZE or wire[:2] != query[:2]:
+        return False
+    flags = _header_flags(wire)
+    if not flags & dns.flags.QR:
+        return False
+    if wire[4:6] == b"\0\0":
+        # Servers that understood no question repeat none; nothing is learned from that.
+        return dns.rcode.from_flags(flags, 0) not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
+    # Nothing follows the question of our own queries. Letters may change case;
+    # types, classes and lengths of labels are no letters.
+    return wire[HEADER_SIZE : len(query)].lower() == query[HEADER_SIZE:].lower()
+
+
+def _header_flags(wire: bytes) -> int:
+    return int.from_bytes(wire[2:4], "big")

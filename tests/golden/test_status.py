@@ -1,0 +1,108 @@
+"""What `enforcer status` prints in each situation, as a person has read it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enforcer.cli.status import as_text
+from enforcer.core.policy import Mode
+from enforcer.core.table import ABSENT, ListedElement, TableState
+from enforcer.edge.links import Attachment
+from enforcer.kernel_checks.result import Outcome, Result
+from enforcer.kernel_checks.suite import Findings
+from enforcer.kernel_checks.wsl import Platform
+from enforcer.status import KernelState, report
+from tests.golden.golden import assert_golden
+
+FOLDER = Path(__file__).parent / "status"
+LINUX = Findings(
+    "6.8.0-48-generic",
+    Platform(0, "this machine: its users and the containers behind it", ()),
+    (Result("version", Outcome.SUPPORTED, "Linux 6.8.0-48-generic"),),
+)
+WSL = Findings(
+    "6.6.87.2-microsoft-standard-WSL2",
+    Platform(2, "all WSL 2 distributions: they share one kernel", ("Windows is not restricted",)),
+    (),
+)
+TABLE = TableState(
+    present=True,
+    mode=Mode.ENFORCE,
+    hooks=("output", "forward"),
+    elements=(ListedElement(ip_address("203.0.113.1"), 443, 100, "ghcr.io"),),
+    denied=7,
+)
+WHOLE = KernelState(
+    table=TABLE,
+    interfaces=("lo", "eth0", "docker0"),
+    attachments=tuple(
+        Attachment(name, program)
+        for name in ("lo", "eth0")
+        for program in ("dns_answer", "dns_query")
+    ),
+    bridged=True,
+)
+
+
+def daemon(*problems: dict[str, str | None]) -> dict[str, Any]:
+    """Return what a running daemon adds."""
+    return {
+        "daemon": {"running": True, "pid": 4711, "version": "0.1.0", "uptime_s": 86400.0},
+        "policy": {
+            "organization": "acme",
+            "hosts": 12,
+            "digest": "0123456789abcdef" * 4,
+            "loaded_at": "2026-11-23T08:00:00+00:00",
+        },
+        "resolvers": ["192.0.2.53", "2001:db8::53"],
+        "problems": list(problems),
+    }
+
+
+UNRESOLVED: dict[str, str | None] = {
+    "text": "registry.corp.example can't be resolved: A and AAAA: no such name (NXDOMAIN)",
+    "hint": "check the name and the resolvers",
+}
+AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
+DETACHED = replace(WHOLE, attachments=WHOLE.attachments[:-1], bridged=False)
+EMPTY = replace(WHOLE, table=ABSENT, attachments=(), bridged=False)
+
+CASES = {
+    "healthy": (report(WHOLE, LINUX, daemon()), True, True),
+    "problem": (report(WHOLE, LINUX, daemon(UNRESOLVED)), True, False),
+    "audit": (report(AUDIT, LINUX, daemon()), False, True),
+    "detached": (report(DETACHED, LINUX, daemon()), True, False),
+    "table-gone": (report(EMPTY, LINUX, daemon()), False, False),
+    "killed": (report(WHOLE, LINUX), True, False),
+    "never-started": (report(EMPTY, LINUX), False, False),
+    "wsl": (report(WHOLE, WSL, daemon()), True, True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_status_is_true_and_reads_as_reviewed(name: str) -> None:
+    """Each situation has its flags and its text, below 80 columns."""
+    document, enforcing, healthy = CASES[name]
+    assert (document["enforcing"], document["healthy"]) == (enforcing, healthy)
+    text = as_text(document) + "\n"
+    assert max(map(len, text.splitlines())) < 80
+    assert_golden(FOLDER / f"{name}.txt", text)
+
+
+def test_the_document_has_what_is_promised() -> None:
+    """Every key that others rely on is there, with and without a daemon."""
+    promised = {
+        "enforcing", "healthy", "mode", "daemon", "policy", "kernel", "platform", "resolvers",
+        "interfaces", "addresses", "denied", "problems",
+    }  # fmt: skip
+    for document, _, _ in CASES.values():
+        assert promised <= document.keys()
+        assert {"running", "pid", "version", "uptime_s"} <= document["daemon"].keys()
+        assert {"release", "checks"} <= document["kernel"].keys()
+        assert {"wsl", "scope", "notes"} <= document["platform"].keys()
+        assert {"total", "recent"} <= document["denied"].keys()

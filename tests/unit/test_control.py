@@ -1,0 +1,75 @@
+"""The control socket, with a real server and a real client on it."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from enforcer.edge.control import Refused, Server, request
+from enforcer.errors import DatapathError, NotRunning
+
+
+async def _answer(query: Mapping[str, str]) -> object:
+    return {"asked": dict(query)}
+
+
+async def _refuse(_query: Mapping[str, str]) -> object:
+    raise DatapathError("the kernel said no", hint="ask it nicely")
+
+
+async def _fail(_query: Mapping[str, str]) -> object:
+    raise ZeroDivisionError
+
+
+def ask(socket: Path, method: str, target: str) -> object:
+    """Start a server at *socket* and send it one request from another thread."""
+
+    async def both() -> object:
+        server = Server(socket, reads={"/answer": _answer}, changes={"/no": _refuse, "/bug": _fail})
+        await server.start()
+        try:
+            assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+            return await asyncio.to_thread(request, method, socket, target)
+        finally:
+            await server.stop()
+
+    return asyncio.run(both())
+
+
+def test_an_answer_comes_back_as_it_was_given(tmp_path: Path) -> None:
+    """What the handler returns is what the caller gets, its query included."""
+    assert ask(tmp_path / "s", "GET", "/answer?host=ghcr.io") == {"asked": {"host": "ghcr.io"}}
+
+
+def test_a_refusal_keeps_its_words_and_its_exit_code(tmp_path: Path) -> None:
+    """An error of the daemon reads the same at the command line."""
+    with pytest.raises(Refused, match=r"the kernel said no \(hint: ask it nicely\)") as caught:
+        ask(tmp_path / "s", "POST", "/no")
+    assert caught.value.exit_code == 1
+
+
+def test_a_mistake_of_the_daemon_is_not_taken_for_its_absence(tmp_path: Path) -> None:
+    """A daemon that fails to answer is running all the same."""
+    with pytest.raises(Refused, match="failed to answer"):
+        ask(tmp_path / "s", "POST", "/bug")
+
+
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    """What changes something is not to be had with GET."""
+    with pytest.raises(Refused):
+        ask(tmp_path / "s", "GET", "/no")
+
+
+@pytest.mark.parametrize("leftover", [False, True])
+def test_nobody_listening_is_said_so(tmp_path: Path, *, leftover: bool) -> None:
+    """No socket, or one whose daemon died, is a daemon that does not run."""
+    socket = tmp_path / "s"
+    if leftover:
+        ask(socket, "GET", "/answer")
+        socket.touch()
+    with pytest.raises(NotRunning, match="no enforcer listens"):
+        request("GET", socket, "/status")

@@ -1,0 +1,94 @@
+"""The layers hold: imports go only downward, and lint refuses one that does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+SOURCES = ("enforcer", "kernel-checks", "bpf", "pyproject.toml")
+
+# Every import that a `noqa` lets through, and why it may be there.
+EXCEPTIONS = {
+    ("enforcer/edge/programs.py", "bcc"),  # the one that speaks to bcc
+    ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
+    ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
+}
+
+
+def banned_imports(tree: Path) -> set[tuple[str, str]]:
+    """Return (file, what it imports) for every import in *tree* that its layer bans."""
+    command = [sys.executable, "-m", "ruff", "check", "--select=TID251,TID252", "--ignore-noqa"]
+    command += ["--no-cache", "--exit-zero", "--output-format=json", *SOURCES[:3]]
+    found = subprocess.run(command, cwd=tree, capture_output=True, check=True, text=True)
+    return {
+        (str(Path(row["filename"]).relative_to(tree)), row["message"].split("`")[1])
+        for row in json.loads(found.stdout)
+    }
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a copy of the sources to spoil."""
+    for name in SOURCES:
+        source, target = CHECKOUT / name, tmp_path / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    return tmp_path
+
+
+def test_only_the_named_imports_cross_a_layer() -> None:
+    """What `noqa` lets through in the sources is what EXCEPTIONS names."""
+    assert banned_imports(CHECKOUT) == EXCEPTIONS
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "banned"),
+    [
+        ("enforcer/core/addresses.py", "import asyncio", "asyncio"),
+        ("enforcer/core/addresses.py", "import bcc", "bcc"),
+        ("enforcer/core/addresses.py", "import os.path", "os"),
+        ("enforcer/core/addresses.py", "import socket", "socket"),
+        ("enforcer/core/addresses.py", "import time", "time"),
+        ("enforcer/core/addresses.py", "from aiohttp import web", "aiohttp"),
+        ("enforcer/core/addresses.py", "from dns import asyncresolver", "dns.asyncresolver"),
+        ("enforcer/core/addresses.py", "from enforcer import daemon", "enforcer.daemon"),
+        ("enforcer/core/addresses.py", "import enforcer.status", "enforcer.status"),
+        ("enforcer/core/addresses.py", "from enforcer.cli import main", "enforcer.cli"),
+        ("enforcer/core/addresses.py", "from enforcer.edge import firewall", "enforcer.edge"),
+        ("enforcer/core/addresses.py", "from pyroute2 import IPRoute", "pyroute2"),
+        ("enforcer/core/addresses.py", "from subprocess import run", "subprocess"),
+        ("enforcer/edge/cgroup.py", "import bcc", "bcc"),
+        ("enforcer/edge/cgroup.py", "import subprocess", "subprocess"),
+        ("enforcer/edge/cgroup.py", "from enforcer.edge.firewall import Firewall", "enforcer.edge"),
+        ("enforcer/edge/cgroup.py", "from enforcer import daemon", "enforcer.daemon"),
+        ("enforcer/errors.py", "import bcc", "bcc"),
+        ("enforcer/errors.py", "import pyroute2", "pyroute2"),
+        ("enforcer/errors.py", "import subprocess", "subprocess"),
+        ("kernel-checks/__init__.py", "import pyroute2", "pyroute2"),
+        ("kernel-checks/__init__.py", "from enforcer.core import addresses", "enforcer.core"),
+    ],
+)
+def test_lint_refuses_an_import_that_crosses_a_layer(
+    copy: Path, file: str, statement: str, banned: str
+) -> None:
+    """One line that a layer bans, put at the end of a file of that layer, is found."""
+    before = banned_imports(copy)
+    with (copy / file).open("a", encoding="utf-8") as source:
+        source.write(f"\n{statement}\n")
+    assert banned_imports(copy) - before == {(file, banned)}
+
+
+def test_lint_knows_the_edges_that_may_speak_netlink(copy: Path) -> None:
+    """The rules of an edge do not ban what edges are for."""
+    before = banned_imports(copy)
+    with (copy / "enforcer/edge/cgroup.py").open("a", encoding="utf-8") as source:
+        source.write("\nimport pyroute2\nfrom enforcer.core import addresses\n")
+    assert banned_imports(copy) == before

@@ -1,0 +1,162 @@
+"""What the compiler of the ruleset promises for any policy."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.core.addresses import Network
+from enforcer.core.elements import TimedElement
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import (
+    DEFAULT_EXEMPT,
+    FULL,
+    SETS,
+    Capabilities,
+    compile_ruleset,
+)
+
+NETWORKS = st.one_of(
+    st.builds(
+        lambda address, length: IPv4Network((address, length), strict=False),
+        st.integers(0, 2**32 - 1),
+        st.integers(0, 32),
+    ),
+    st.builds(
+        lambda address, length: IPv6Network((address, length), strict=False),
+        st.integers(0, 2**128 - 1),
+        st.integers(0, 128),
+    ),
+)
+
+
+def compiled(
+    *,
+    mode: Mode = Mode.ENFORCE,
+    networks: tuple[Network, ...] = (),
+    nonce: int = 0x5EED0001,
+    exempt: tuple[str, ...] = DEFAULT_EXEMPT,
+    capabilities: Capabilities = FULL,
+    elements: tuple[TimedElement, ...] = (),
+) -> str:
+    """Return the ruleset of a policy that is plain but for what the test names."""
+    return compile_ruleset(
+        mode=mode,
+        networks=networks,
+        resolvers=(),
+        nonce=nonce,
+        exempt=exempt,
+        capabilities=capabilities,
+        elements=elements,
+    )
+
+
+def block(text: str, head: str) -> list[str]:
+    """Return the lines of one set or chain."""
+    found = re.search(rf"^\t{head} \{{\n(.*?)^\t\}}", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no {head}"
+    return [line.strip() for line in found[1].splitlines()]
+
+
+def test_a_table_that_exists_is_replaced() -> None:
+    """Deleting comes after declaring, so that the text works whether there is a table or not."""
+    assert compiled().splitlines()[:3] == [
+        "table inet enforcer",
+        "delete table inet enforcer",
+        "table inet enforcer {",
+    ]
+
+
+def test_both_families_are_treated_alike() -> None:
+    """Exchanging the words of the families changes nothing but the order of lines."""
+    text = compiled(
+        networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
+        elements=(TimedElement(ip_address("198.18.0.1"), 443, 1000, "a"),),
+    )
+    rules = [line for chain in ("permitted", "learned") for line in block(text, f"chain {chain}")]
+    for four, six in ((SETS[4], SETS[6]), (SETS[6], SETS[4])):
+        for line in rules:
+            if f"{four.protocol} daddr" in line:
+                twin = line.replace(f"{four.protocol} daddr", f"{six.protocol} daddr")
+                for name, other in (
+                    (four.allow, six.allow),
+                    (four.networks, six.networks),
+                    (four.resolvers, six.resolvers),
+                ):
+                    twin = twin.replace(f"@{name}", f"@{other}")
+                assert twin in rules
+
+
+@given(st.lists(NETWORKS, max_size=8))
+def test_merged_networks_cover_the_same_and_never_overlap(networks: list[Network]) -> None:
+    """The intervals of a set are disjoint, and cover what the policy names."""
+    text = compiled(networks=tuple(networks))
+    written = [
+        ip_network(line.rstrip(","))
+        for names in SETS.values()
+        for line in block(text, f"set {names.networks}")
+        if "/" in line
+    ]
+    for network in networks:
+        same = [one for one in written if one.version == network.version]
+        assert any(network.subnet_of(one) for one in same)  # type: ignore[arg-type]
+    for index, one in enumerate(written):
+        others = written[index + 1 :]
+        assert not any(one.version == other.version and one.overlaps(other) for other in others)
+
+
+@pytest.mark.parametrize("nonce", [0, -1, 1 << 32])
+def test_a_nonce_that_any_packet_could_have_is_refused(nonce: int) -> None:
+    """Packets without a mark have mark 0; a mark has 32 bits."""
+    with pytest.raises(ValueError, match="nonce"):
+        compiled(nonce=nonce)
+
+
+@pytest.mark.parametrize("name", ["*", "", "br-*x", "sixteen-letters-", "eth0 accept", 'a"', "a/b"])
+def test_a_text_that_is_no_interface_name_is_refused(name: str) -> None:
+    """Nothing but a name, or the beginning of one, can be exempt; not everything."""
+    with pytest.raises(ValueError, match="interface"):
+        compiled(exempt=("lo", name))
+
+
+@pytest.mark.parametrize("name", ["lo", "br-*", "eth0.100", "wg@x", "fifteen-letters", "a*"])
+def test_an_interface_name_becomes_a_rule(name: str) -> None:
+    """Each exempt interface has a rule of its own."""
+    assert f'oifname "{name}" accept' in block(compiled(exempt=(name,)), "chain permitted")
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("reject", [True, False])
+@pytest.mark.parametrize("counter", [True, False])
+def test_the_last_verdict_follows_the_mode(mode: Mode, *, reject: bool, counter: bool) -> None:
+    """Audit mode accepts at the end of every ruleset, enforce mode never."""
+    capabilities = Capabilities(ct=True, reject=reject, counter=counter)
+    text = compiled(mode=mode, capabilities=capabilities)
+    (last,) = {block(text, f"chain {hook}")[-1] for hook in ("output", "forward")}
+    *_, verdict = block(text, f"chain {last.removeprefix('goto ')}")
+    assert (verdict == "accept") == (mode is Mode.AUDIT)
+    assert ("counter name denied" in text) == counter
+
+
+@pytest.mark.parametrize("missing", ["ct", "reject", "counter"])
+def test_a_missing_capability_is_not_used(missing: str) -> None:
+    """No rule uses an expression that the kernel lacks."""
+    have = {name: name != missing for name in ("ct", "reject", "counter")}
+    text = re.sub(r"#.*", "", compiled(capabilities=Capabilities(**have)))
+    assert {name: bool(re.search(rf"\b{name}\b", text)) for name in have} == have
+
+
+def test_an_element_keeps_its_milliseconds() -> None:
+    """A lifetime is written as it is, in whole seconds only if it is of those."""
+    elements = tuple(
+        TimedElement(ip_address("198.18.0.1"), port, timeout_ms, "ghcr.io")
+        for port, timeout_ms in ((443, 60_000), (80, 60_001))
+    )
+    assert block(compiled(elements=elements), "set allow4")[-3:-1] == [
+        '198.18.0.1 . 80 timeout 60001ms comment "ghcr.io",',
+        '198.18.0.1 . 443 timeout 60s comment "ghcr.io",',
+    ]

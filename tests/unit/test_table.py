@@ -1,0 +1,128 @@
+"""Reading nft's JSON listing of our table."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from enforcer.core.policy import Mode
+from enforcer.core.table import ListedElement, TableState, parse_listing
+
+# As `nft -j list table inet enforcer` (nftables 1.0.6, Linux 6.18) printed it;
+# rules, handles and most sets are left out.
+LISTING: list[dict[str, Any]] = [
+    {"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}},
+    {"table": {"family": "inet", "name": "enforcer"}},
+    {
+        "counter": {
+            "family": "inet",
+            "name": "denied",
+            "table": "enforcer",
+            "packets": 7,
+            "bytes": 420,
+        }
+    },
+    {
+        "set": {
+            "family": "inet",
+            "name": "allow4",
+            "table": "enforcer",
+            "type": ["ipv4_addr", "inet_service"],
+            "size": 65536,
+            "flags": ["timeout"],
+            "elem": [
+                {
+                    "elem": {
+                        "val": {"concat": ["198.18.0.1", 443]},
+                        "timeout": 360,
+                        "expires": 359,
+                        "comment": "ghcr.io",
+                    }
+                },
+                {"elem": {"val": {"concat": ["198.18.0.2", 443]}, "timeout": 60, "expires": 59}},
+                {"concat": ["198.18.0.3", 443]},
+            ],
+        }
+    },
+    {
+        "set": {
+            "family": "inet",
+            "name": "allow6",
+            "table": "enforcer",
+            "type": ["ipv6_addr", "inet_service"],
+            "elem": [
+                {"elem": {"val": {"concat": ["2001:db8::1", 80]}, "timeout": 60, "expires": 1}}
+            ],
+        }
+    },
+    {
+        "set": {
+            "family": "inet",
+            "name": "networks4",
+            "table": "enforcer",
+            "type": "ipv4_addr",
+            "flags": ["interval"],
+            "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.7"],
+        }
+    },
+    {
+        "chain": {
+            "family": "inet",
+            "table": "enforcer",
+            "name": "output",
+            "type": "filter",
+            "hook": "output",
+            "prio": -10,
+            "policy": "accept",
+        }
+    },
+    {"chain": {"family": "inet", "table": "enforcer", "name": "denied"}},
+]
+
+
+def listing(objects: list[dict[str, Any]]) -> str:
+    """Return *objects* as nft would print them."""
+    return json.dumps({"nftables": objects})
+
+
+def test_a_listing_is_read() -> None:
+    """Elements with and without lifetime and comment, chains, mode and counter."""
+    assert parse_listing(listing(LISTING)) == TableState(
+        present=True,
+        mode=Mode.ENFORCE,
+        hooks=("output",),
+        elements=(
+            ListedElement(ip_address("198.18.0.1"), 443, 359, "ghcr.io"),
+            ListedElement(ip_address("198.18.0.2"), 443, 59, ""),
+            ListedElement(ip_address("198.18.0.3"), 443, None, ""),
+            ListedElement(ip_address("2001:db8::1"), 80, 1, ""),
+        ),
+        denied=7,
+    )
+
+
+def test_a_table_that_is_not_ours_has_no_mode() -> None:
+    """Someone else's empty table of our name is present, and enforces nothing."""
+    assert parse_listing(listing(LISTING[:2])) == TableState(
+        present=True, mode=None, hooks=(), elements=(), denied=None
+    )
+
+
+def test_the_last_chain_tells_the_mode() -> None:
+    """A table in audit mode says so."""
+    audited = {"chain": {"family": "inet", "table": "enforcer", "name": "audited"}}
+    assert parse_listing(listing([*LISTING[:-1], audited])).mode is Mode.AUDIT
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", '{"nftables": [{"chain": {}}]}', '{"nftables": [{"set": 1}]}',
+     '{"nftables": [{"set": {"name": "allow4", "elem": [{"elem": {"val": 1}}]}}]}'],
+)  # fmt: skip
+def test_what_is_no_listing_is_an_error(text: str) -> None:
+    """Only ValueError comes of it, whatever nft printed."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_listing(text)
