@@ -8,12 +8,9 @@ from __future__ import annotations
 import ctypes
 import enum
 import ipaddress
-from typing import TYPE_CHECKING
 
+from enforcer.core.addresses import Address
 from enforcer.core.grants import MAX_PORTS as MAX_PORTS  # noqa: PLC0414  part of the mirror
-
-if TYPE_CHECKING:
-    from enforcer.core.addresses import Address
 
 NAME_SIZE = 256
 MESSAGE_MAX = 4096
@@ -100,7 +97,8 @@ class MappedAddress(ctypes.Structure):
     @classmethod
     def of(cls, address: Address) -> MappedAddress:
         """Map an IPv4 address into IPv6 (RFC 4291 section 2.5.5.2)."""
-        packed = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+        mapped = isinstance(address, ipaddress.IPv4Address)
+        packed = bytes(10) + b"\xff\xff" + address.packed if mapped else address.packed
         return cls.from_buffer_copy(packed)
 
     def address(self) -> Address:

@@ -1,0 +1,43 @@
+"""The commands ``reload`` and ``off``: the ones that change what a daemon does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from enforcer.cli.options import runtime_dir_option
+from enforcer.edge import control
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.errors import NotRunning
+
+
+@click.command()
+@runtime_dir_option
+def reload(runtime_dir: Path) -> None:
+    """Read the policy again and put it in force.
+
+    A policy with mistakes changes nothing: they are shown, and the policy in
+    force stays. Exits 1 or 2 then, and 3 if no daemon runs.
+    """
+    answer = control.request("POST", RuntimeDir(runtime_dir).socket, "/reload")
+    click.echo(f"policy {answer['path']} in force: {answer['hosts']} hosts")
+
+
+@click.command()
+@runtime_dir_option
+def off(runtime_dir: Path) -> None:
+    """Stop enforcing: end the daemon and remove all it put in the kernel.
+
+    Works without a daemon too, on what a killed one left. Exits 3 if there is
+    nothing to remove.
+    """
+    from enforcer.daemon import teardown  # noqa: PLC0415  netlink is not needed to print the help
+
+    runtime = RuntimeDir(runtime_dir)
+    try:
+        control.request("POST", runtime.socket, "/off")
+    except NotRunning:
+        if not teardown.remove_leftovers(runtime):
+            raise
+    click.echo("enforcement is off: this machine may reach any address")

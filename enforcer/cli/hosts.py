@@ -1,0 +1,40 @@
+"""The command ``hosts``: which addresses are open for which host, and until when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.edge import control
+from enforcer.edge.runtime import RuntimeDir
+
+
+@click.command()
+@click.argument("host", required=False)
+@json_option
+@runtime_dir_option
+def hosts(host: str | None, *, as_json: bool, runtime_dir: Path) -> None:
+    """Show the addresses open for each HOST, or for one."""
+    target = "/hosts" if host is None else f"/hosts?host={quote(host)}"
+    answer = control.request("GET", RuntimeDir(runtime_dir).socket, target)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    for entry in answer["hosts"]:
+        click.echo(_as_text(entry))
+
+
+def _as_text(entry: dict[str, Any]) -> str:
+    lines = [entry["host"]]
+    for each in entry["addresses"]:
+        ports = ",".join(map(str, each["ports"]))
+        learned = ", ".join(each["learned"])
+        lines.append(f"  {each['address']:<39} {ports:<11} {each['expires_s']:>6} s  {learned}")
+    if not entry["addresses"]:
+        lines.append("  no address yet")
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""`enforcer policy`: look at a policy file, or write one to start from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import textwrap
+from collections.abc import Iterator
+
+import click
+
+from enforcer.core.data import data_text
+from enforcer.core.policy import DEFAULT_POLICY, Host, Mode, Policy, describe
+from enforcer.core.policy_file import PolicyFile
+from enforcer.edge.policy_file import read_policy, write_policy
+
+INDENT = "  "
+NAME_WIDTH = 48  # columns: the rest of 79 holds "private" and four ports
+PORTS_WIDTH = 20
+
+
+@click.group()
+def policy() -> None:
+    """Check or show a policy file, or write one to start from."""
+
+
+@policy.command()
+@click.option("--output", default=DEFAULT_POLICY, show_default=True, help="The file to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def init(output: str, *, force: bool) -> None:
+    """Write a policy that permits Docker Hub, with comments on the rest."""
+    write_policy(output, data_text("template.yaml"), replace=force)
+    click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate")
+
+
+@policy.command()
+@click.argument("file", default=DEFAULT_POLICY)
+def validate(file: str) -> None:
+    """Tell whether FILE is a valid policy, and everything that is wrong if not."""
+    found = read_policy(file)
+    click.secho(f"{file}: valid", fg="green")
+    click.echo(_summary(found))
+
+
+@policy.command()
+@click.argument("file", default=DEFAULT_POLICY)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(file: str, *, as_json: bool) -> None:
+    """Show what FILE permits, with the presets' hosts and after merging."""
+    found = read_policy(file)
+    if as_json:
+        document = {"path": file, **describe(found), "digest": found.digest}
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.secho(_summary(found), bold=True)
+    for line in _details(found):
+        click.echo(line)
+
+
+@policy.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    click.echo(json.dumps(dialect | PolicyFile.model_json_schema(), indent=2))
+
+
+def _summary(found: Policy) -> str:
+    hosts, networks = len(found.hosts), len(found.networks)
+    if found.mode is Mode.AUDIT:
+        effect = "logs what it would deny, and denies nothing"
+    elif hosts or networks:
+        effect = "denies everything else"
+    else:
+        effect = "denies everything: no registry can be reached"
+    permits = f"permits {_count(hosts, 'host')} and {_count(networks, 'network')}"
+    return f"{found.organization} {permits}\n{found.mode.value}: {effect}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _details(found: Policy) -> Iterator[str]:
+    by_origin = sorted(found.hosts, key=lambda host: host.origin)  # stable: by domain within
+    for origin, hosts in itertools.groupby(by_origin, key=lambda host: host.origin):
+        yield f"\nfrom {origin}"
+        for host in hosts:
+            yield from _host(host)
+    if found.networks:
+        yield "\nnetworks, every port"
+        yield from (f"{INDENT}{network}" for network in found.networks)
+    resolvers = "system" if found.resolvers is None else ", ".join(map(str, found.resolvers))
+    yield f"\nresolvers  {resolvers}"
+    yield f"lifetime   TTL, at least {found.min_ttl_s} s, and {found.grace_s} s of grace"
+    yield f"digest     {found.digest}"
+
+
+def _host(host: Host) -> Iterator[str]:
+    name = str(host.pattern)
+    private = "private" if host.private else ""
+    first, *more = textwrap.wrap(" ".join(map(str, host.ports)), PORTS_WIDTH)
+    if len(name) > NAME_WIDTH:
+        yield f"{INDENT}{name}"
+        name = ""
+    yield f"{INDENT}{name:{NAME_WIDTH}} {first:{PORTS_WIDTH}} {private}".rstrip()
+    for ports in more:
+        yield f"{INDENT}{'':{NAME_WIDTH}} {ports}"

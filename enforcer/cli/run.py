@@ -1,0 +1,70 @@
+"""The command ``run``: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from enforcer import log
+from enforcer.cli.options import runtime_dir_option
+from enforcer.core.policy import DEFAULT_POLICY
+from enforcer.errors import EnforcerError, Unsupported
+from enforcer.kernel_checks import suite, version
+from enforcer.kernel_checks.result import Outcome, Result
+
+
+class NotRoot(EnforcerError):
+    """The daemon programs the kernel, which takes root."""
+
+
+@click.command()
+@click.option(
+    "--policy",
+    "policy_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_POLICY,
+    show_default=True,
+    help="The policy file.",
+)
+@runtime_dir_option
+@click.option(
+    "--cgroup",
+    type=click.Path(path_type=Path),
+    help="A cgroup v2 directory: only processes below it get the first-connection"
+    " bridge. Default: the root of cgroup v2, so all processes.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(log.FORMATS),
+    default="plain",
+    show_default=True,
+    help="How log lines on stderr look.",
+)
+def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, log_format: str) -> None:
+    """Enforce the policy until told to stop (SIGTERM, SIGINT).
+
+    SIGHUP reads the policy again. An orderly stop removes everything from the
+    kernel; a killed daemon leaves the machine restricted.
+
+    Exits 0; 1 on an error; 2 on an invalid policy; 4 on an unsupported kernel.
+    """
+    _refuse(version.gate())
+    if os.geteuid() != 0:
+        raise NotRoot("run programs the kernel and needs root", hint="use sudo")
+    findings = suite.examine()
+    _refuse(*findings.refusing)
+    # After the checks: an old kernel gets its explanation before bcc is touched.
+    from enforcer.daemon import main as daemon  # noqa: PLC0415
+
+    log.set_up(log_format)
+    daemon.run(policy_path, runtime_dir, cgroup, findings)
+
+
+def _refuse(*results: Result) -> None:
+    failed = [result for result in results if result.outcome is Outcome.UNSUPPORTED]
+    if failed:
+        remedies = "; ".join(result.remedy for result in failed if result.remedy)
+        what = "; ".join(f"{result.id}: {result.detail}" for result in failed)
+        raise Unsupported(f"can't enforce here: {what}", remedies or None)

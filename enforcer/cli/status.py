@@ -1,0 +1,129 @@
+"""The command ``status``: what is enforced here, from the kernel even without a daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.edge import control
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.errors import NotRunning
+
+EXIT_HEALTHY, EXIT_DEGRADED, EXIT_NOT_RUNNING = 0, 1, 3
+WIDTH = 79
+INDENT = 13
+
+
+@click.command()
+@json_option
+@runtime_dir_option
+@click.pass_context
+def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
+    """Show what is enforced, and what is wrong.
+
+    Exits 0 if enforcing and healthy, 1 if degraded, 3 if the daemon is not
+    running.
+    """
+    runtime = RuntimeDir(runtime_dir)
+    try:
+        report = control.request("GET", runtime.socket, "/status")
+    except NotRunning:
+        if os.geteuid() != 0:
+            raise
+        report = _without_daemon(runtime)
+    click.echo(json.dumps(report, indent=2) if as_json else as_text(report))
+    if not report["daemon"]["running"]:
+        context.exit(EXIT_NOT_RUNNING)
+    context.exit(EXIT_HEALTHY if report["healthy"] else EXIT_DEGRADED)
+
+
+def _without_daemon(runtime: RuntimeDir) -> dict[str, Any]:
+    # After the attempt to ask a daemon: netlink costs a tenth of a second to import.
+    from enforcer.edge.firewall import Firewall  # noqa: PLC0415
+    from enforcer.edge.links import Links  # noqa: PLC0415
+    from enforcer.kernel_checks import suite  # noqa: PLC0415
+    from enforcer.status import read_kernel, report  # noqa: PLC0415
+
+    firewall, links = Firewall(), Links()
+    try:
+        return report(read_kernel(firewall, links, runtime), suite.examine())
+    finally:
+        links.close()
+        firewall.close()
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """Return *report* for people."""
+    daemon, policy = report["daemon"], report["policy"]
+    rows = []
+    if policy:
+        rows.append(("policy", f"{policy['organization']}, {policy['hosts']} hosts"))
+        rows.append(("", f"loaded {policy['loaded_at']}, digest {policy['digest'][:12]}"))
+    if daemon["running"]:
+        up = _duration(daemon["uptime_s"])
+        rows.append(("daemon", f"pid {daemon['pid']}, version {daemon['version']}, up {up}"))
+    else:
+        rows.append(("daemon", "not running"))
+    rows.append(("addresses", f"{report['addresses']} open"))
+    if report["denied"]["total"] is not None:
+        rows.append(("denied", f"{report['denied']['total']} packets"))
+    if report["resolvers"]:
+        rows.append(("resolvers", ", ".join(report["resolvers"])))
+    rows.append(("interfaces", ", ".join(map(_interface, report["interfaces"]))))
+    rows.append(("kernel", report["kernel"]["release"]))
+    rows.append(("restricts", report["platform"]["scope"]))
+    rows += [("note", note) for note in report["platform"]["notes"]]
+    lines = [_headline(report)]
+    lines += [line for label, text in rows for line in _row(label, text)]
+    for problem in report["problems"]:
+        lines += _row("problem", problem["text"], colour="yellow")
+        if problem["hint"]:
+            lines += _row("", f"-> {problem['hint']}")
+    return "\n".join(lines)
+
+
+def _headline(report: dict[str, Any]) -> str:
+    if not report["enforcing"]:
+        if report["mode"] == "audit":
+            return _styled("audit: nothing is denied, what would be is counted", "yellow")
+        return _styled("not enforcing: this machine may reach any address", "red")
+    if report["healthy"]:
+        return _styled("enforcing, healthy", "green")
+    if not report["daemon"]["running"]:
+        return _styled("enforcing without the daemon: still learning, still denying", "yellow")
+    return _styled("enforcing, with problems", "yellow")
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def _styled(text: str, colour: str) -> str:
+    return click.style(text, fg=colour, bold=True) if sys.stdout.isatty() else text
+
+
+def _interface(interface: dict[str, Any]) -> str:
+    learning = ", learning" if interface["learning"] else ""
+    return f"{interface['name']} ({interface['role']}{learning})"
+
+
+def _row(label: str, text: str, colour: str | None = None) -> list[str]:
+    head = f"{label:<{INDENT - 1}} "
+    lines = textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=" " * INDENT, break_on_hyphens=False
+    )
+    if colour:
+        lines[0] = _styled(lines[0][: len(label)], colour) + lines[0][len(label) :]
+    return lines

@@ -1,0 +1,124 @@
+"""What enforces, as one: BPF programs, tc filters, the cgroup hook and the nftables table.
+
+Blocking; the daemon calls it on one thread of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from enforcer.core.addresses import Address
+from enforcer.core.bindings import Change, Element
+from enforcer.core.elements import TimedElement, comment
+from enforcer.core.grants import Grants
+from enforcer.core.policy import Policy
+from enforcer.core.ruleset import DEFAULT_EXEMPT, compile_ruleset
+from enforcer.daemon import teardown
+from enforcer.edge.cgroup import CgroupHook, find_cgroup2, mount_cgroup2
+from enforcer.edge.firewall import Firewall
+from enforcer.edge.links import Links
+from enforcer.edge.programs import Programs
+from enforcer.edge.runtime import Attachments, RuntimeDir
+
+# An element this close to its end is not worth a write: 0 would mean for ever.
+LEAST_TIMEOUT_MS = 1
+
+
+class Datapath:
+    """The kernel's part, from the first program to the last element.
+
+    Args:
+        runtime: held by this process; remembers what is attached.
+        cgroup: directory for connect_mark; None: the root of cgroup v2.
+
+    Raises:
+        DatapathError: the kernel refuses; every method may.
+    """
+
+    def __init__(self, runtime: RuntimeDir, cgroup: Path | None) -> None:
+        self._runtime = runtime
+        self._nonce = secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
+        self.firewall = Firewall()
+        self.links = Links()
+        self.capabilities = self.firewall.probe()
+        self.hook = CgroupHook(cgroup or find_cgroup2() or mount_cgroup2(runtime.cgroup))
+        self.programs = Programs()
+        self.own: frozenset[Address] = frozenset()
+
+    def learn(self, policy: Policy, grants: Grants, resolvers: Collection[Address]) -> None:
+        """Let the kernel learn from answers of *resolvers*; nothing is denied yet."""
+        self.programs.configure(
+            nonce=self._nonce, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
+        )
+        self.programs.set_grants(grants)
+        self.follow(resolvers)
+
+    def bridge(self) -> None:
+        """Let the first SYN to a learned address pass before the sets know it."""
+        before = self._runtime.recorded()
+        self.program_id = self.hook.attach(self.programs.connect_mark)
+        self._runtime.record(Attachments(str(self.hook.path), self.program_id))
+        if before is not None:
+            teardown.detach(before)
+
+    def follow(self, resolvers: Collection[Address]) -> None:
+        """Trust *resolvers*, on the interfaces that face them now."""
+        self.own = self.links.addresses()
+        self.programs.set_own_addresses(self.own)
+        self.programs.set_resolvers(resolvers)
+        facing = self.links.facing(resolvers)
+        attached = {attachment.interface for attachment in self.links.attached()}
+        for interface in facing:
+            self.links.attach(
+                interface,
+                dns_query=self.programs.dns_query,
+                dns_answer=self.programs.dns_answer,
+            )
+        self.links.detach(attached - set(facing))
+
+    def enforce(
+        self,
+        policy: Policy,
+        resolvers: Collection[Address],
+        elements: Iterable[Element],
+        now: float,
+    ) -> None:
+        """Put the ruleset in force, in one transaction."""
+        self.firewall.apply(
+            compile_ruleset(
+                mode=policy.mode,
+                networks=policy.networks,
+                resolvers=resolvers,
+                nonce=self._nonce,
+                exempt=DEFAULT_EXEMPT,
+                capabilities=self.capabilities,
+                elements=tuple(_timed(elements, now)),
+            )
+        )
+
+    def write(self, change: Change, now: float) -> None:
+        """Program what *change* says into the sets."""
+        pairs = [(element.address, element.port) for element in change.delete]
+        if pairs:
+            self.programs.forget(pairs)
+            self.firewall.delete(pairs)
+        self.firewall.program(tuple(_timed(change.rewrite, now)))
+
+    def remove(self) -> None:
+        """Take everything out of the kernel."""
+        teardown.remove(self.firewall, self.links, self._runtime)
+
+    def close(self) -> None:
+        """Let go of descriptors; what is in the kernel stays."""
+        self.programs.close()
+        self.links.close()
+        self.firewall.close()
+
+
+def _timed(elements: Iterable[Element], now: float) -> Iterable[TimedElement]:
+    for element in elements:
+        timeout_ms = int((element.expires - now) * 1000)
+        if timeout_ms >= LEAST_TIMEOUT_MS:
+            yield TimedElement(element.address, element.port, timeout_ms, comment(element.hosts))

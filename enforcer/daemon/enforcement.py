@@ -1,0 +1,179 @@
+"""Keep the kernel in step with the policy, the resolvers and what answers say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from enforcer.abi import MAX_LEARNED
+from enforcer.core import answers
+from enforcer.core.addresses import Address
+from enforcer.core.answers import Answer
+from enforcer.core.bindings import Binding, Bindings, Change
+from enforcer.core.grants import Grants
+from enforcer.core.policy import Policy
+from enforcer.core.promises import Origin
+from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.writer import Writer
+from enforcer.edge.policy_file import read_policy
+from enforcer.edge.resolvconf import system_resolvers
+from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
+from enforcer.log import LOGGER
+
+ROOT = Path("/")
+# How long enforcement waits at its start for names that don't resolve.
+FIRST_LOOKUPS_S = 10.0
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What the kernel was told to enforce.
+
+    Attributes:
+        since: wall clock, seconds since the epoch.
+    """
+
+    policy: Policy
+    grants: Grants
+    resolvers: tuple[Address, ...]
+    since: float
+
+
+class Enforcement:
+    """The policy in force, and everything that keeps it so.
+
+    Args:
+        policy_path: read at the start and on each reload.
+        datapath: the kernel's part; only touched on *kernel*.
+        kernel: the thread for it.
+        problems: told what goes wrong.
+
+    Raises:
+        PolicyError: the file at *policy_path* can't be used.
+        EnforcerError: the policy follows the system's resolvers, and there are none.
+    """
+
+    def __init__(
+        self, policy_path: Path, datapath: Datapath, kernel: KernelThread, problems: Problems
+    ) -> None:
+        policy = read_policy(policy_path)
+        self.path = policy_path
+        self.in_force = InForce(policy, Grants(policy.hosts), _resolvers(policy), time.time())
+        self._datapath = datapath
+        self._kernel = kernel
+        self._problems = problems
+        self._bindings = Bindings(
+            min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s, capacity=MAX_LEARNED
+        )
+        self.writer = Writer(self._write, problems)
+        self.lookups = Lookups(self.observe, problems)
+
+    def __len__(self) -> int:
+        """Return how many (address, port) are open."""
+        return len(self._bindings)
+
+    async def start(self) -> None:
+        """Learn, look all names up once, then enforce."""
+        now = self.in_force
+        await self._learn(now)
+        await self._kernel.run(self._datapath.bridge)
+        self.lookups.use(now.policy, now.resolvers, time.monotonic())
+        await self.lookups.first(FIRST_LOOKUPS_S)
+        await self._enforce(now)
+
+    async def reload(self) -> None:
+        """Put the policy file in force as it is now.
+
+        Raises:
+            PolicyError: it can't be used; what was in force still is.
+            DatapathError: the kernel refuses it; likewise.
+        """
+        policy = read_policy(self.path)
+        new = InForce(policy, Grants(policy.hosts), _resolvers(policy), time.time())
+        old = self.in_force
+        await self._learn(new)
+        # What was learned until now was learned by the old grants: it must be in
+        # the books before they are compared with the new ones.
+        self.take_events()
+        change = self._bindings.retain(
+            new.grants, time.monotonic(), min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
+        )
+        try:
+            await self._enforce(new)
+        except DatapathError:
+            await self._learn(old)
+            raise
+        gone = tuple((element.address, element.port) for element in change.delete)
+        await self._kernel.run(self._datapath.programs.forget, gone)
+        self.lookups.use(policy, new.resolvers, time.monotonic())
+
+    async def follow(self) -> None:
+        """Follow the system's resolvers, the uplink and this machine's own addresses."""
+        now = self.in_force
+        try:
+            resolvers = _resolvers(now.policy)
+            await self._kernel.run(self._datapath.follow, resolvers)
+            if resolvers != now.resolvers:
+                LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
+                await self._enforce(replace(now, resolvers=resolvers))
+                self.lookups.use(now.policy, resolvers, time.monotonic())
+        except EnforcerError as exc:
+            self._problems.raise_("resolvers", Problem(exc.message, exc.hint))
+        else:
+            self._problems.settle("resolvers")
+
+    def take_events(self) -> None:
+        """Take the answers that the kernel passed on."""
+        for event in self._datapath.programs.drain():
+            try:
+                answer = answers.parse(event.wire, cut=event.cut)
+            except MalformedAnswer as exc:
+                LOGGER.debug("%s", exc)
+                continue
+            if answer.truncated:
+                self.lookups.soon(answer.qname)
+            else:
+                self.observe(answer, Origin.ANSWER)
+
+    def observe(self, answer: Answer, origin: Origin) -> None:
+        """Open what *answer* permits."""
+        grant = self.in_force.grants.match(answer.qname)
+        if grant is None:
+            return
+        change = self._bindings.observe(
+            answer, grant, time.monotonic(), origin=origin, own=self._datapath.own
+        )
+        key = f"addresses of {answer.qname.to_text(omit_final_dot=True)}"
+        if change.refused:
+            self._problems.raise_(key, Problem(str(change.refused[0])))
+        elif answer.addresses:
+            self._problems.settle(key)
+        self.writer.put(change)
+
+    def hosts(self) -> tuple[Binding, ...]:
+        """Return which addresses are open for each host."""
+        return self._bindings.hosts(time.monotonic())
+
+    async def _learn(self, wanted: InForce) -> None:
+        await self._kernel.run(self._datapath.learn, wanted.policy, wanted.grants, wanted.resolvers)
+
+    async def _enforce(self, wanted: InForce) -> None:
+        now = time.monotonic()
+        elements = self._bindings.elements(now)
+        await self._kernel.run(
+            self._datapath.enforce, wanted.policy, wanted.resolvers, elements, now
+        )
+        self.in_force = wanted
+
+    async def _write(self, change: Change) -> None:
+        await self._kernel.run(self._datapath.write, change, time.monotonic())
+
+
+def _resolvers(policy: Policy) -> tuple[Address, ...]:
+    if policy.resolvers is not None:
+        return policy.resolvers
+    return system_resolvers(ROOT).addresses

@@ -1,0 +1,116 @@
+"""Look the exact names of the policy up, again and again as their answers age."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import dns.name
+
+from enforcer.core.addresses import Address
+from enforcer.core.answers import Answer
+from enforcer.core.policy import Policy
+from enforcer.core.promises import Origin
+from enforcer.core.schedule import Schedule
+from enforcer.daemon.problems import Problem, Problems
+from enforcer.edge.resolver import CONCURRENT_LOOKUPS, Resolver
+
+KEY = "lookup of "
+# Answers cut short are looked up at once, but no flood of them piles up here.
+MAX_SOON = 1024
+
+
+class Lookups:
+    """The lookups of one policy through its resolvers.
+
+    Args:
+        observe: told every answer with addresses.
+        problems: told which names can't be looked up.
+    """
+
+    def __init__(self, observe: Callable[[Answer, Origin], None], problems: Problems) -> None:
+        self._observe = observe
+        self._problems = problems
+        self._schedule = Schedule(random.random)
+        self._resolver = Resolver(())
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+
+    def use(self, policy: Policy, resolvers: Sequence[Address], now: float) -> None:
+        """Look up what *policy* names, through *resolvers*, from now on."""
+        names = [host.pattern.name for host in policy.hosts if not host.pattern.wildcard]
+        self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
+        self._resolver = Resolver(resolvers)
+        self._problems.retain(KEY, {_key(name) for name in names})
+        self._wake.set()
+
+    async def first(self, timeout_s: float) -> None:
+        """Look every name up once, or as many as *timeout_s* allows; the others go on."""
+        self._start_due(limit=None)
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+
+    async def run(self) -> None:
+        """Look names up as they fall due, until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                if self._broken is not None:
+                    raise self._broken
+                self._start_due(limit=2 * CONCURRENT_LOOKUPS)
+                due = self._schedule.next_due()
+                if len(self._running) >= 2 * CONCURRENT_LOOKUPS:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                pause = None if due is None else max(0.0, due - time.monotonic())
+                try:
+                    await asyncio.wait_for(self._wake.wait(), pause)
+                except asyncio.TimeoutError:
+                    continue
+        finally:
+            for task in self._running:
+                task.cancel()
+
+    def soon(self, name: dns.name.Name) -> None:
+        """Look *name* up now: an answer to somebody else's query for it came incomplete."""
+        if len(self._running) < MAX_SOON:
+            self._spawn(name, scheduled=False)
+
+    def _start_due(self, limit: int | None) -> None:
+        room = len(self._schedule) if limit is None else limit - len(self._running)
+        for name in self._schedule.pop_due(time.monotonic(), max(0, room)):
+            self._spawn(name, scheduled=True)
+
+    def _spawn(self, name: dns.name.Name, *, scheduled: bool) -> None:
+        task = asyncio.ensure_future(self._look_up(name, scheduled=scheduled))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # A mistake of ours: it ends the daemon rather than the name's lookups.
+            self._broken = self._broken or task.exception()
+        self._wake.set()
+
+    async def _look_up(self, name: dns.name.Name, *, scheduled: bool) -> None:
+        result = await self._resolver.lookup(name)
+        for answer in result.answers:
+            self._observe(answer, Origin.RESOLVER)
+        if not scheduled:
+            return
+        now = time.monotonic()
+        if result.ttl_s is None:
+            self._schedule.failed(name, now)
+            text = f"{name.to_text(omit_final_dot=True)} can't be resolved: {result.errors[0]}"
+            self._problems.raise_(_key(name), Problem(text, "check the name and the resolvers"))
+        else:
+            self._schedule.succeeded(name, result.ttl_s, now)
+            self._problems.settle(_key(name))
+
+
+def _key(name: dns.name.Name) -> str:
+    return KEY + name.to_text(omit_final_dot=True)

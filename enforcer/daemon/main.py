@@ -1,0 +1,210 @@
+"""The daemon's process: from its start to its end, signals, control socket and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from enforcer import __version__, status
+from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.enforcement import Enforcement
+from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.problems import Problems
+from enforcer.daemon.views import daemon_view, hosts_view
+from enforcer.edge.control import Server
+from enforcer.edge.notify import notify
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.errors import EnforcerError
+from enforcer.kernel_checks.suite import Findings
+from enforcer.log import LOGGER
+
+# How soon a changed resolver, uplink or own address is followed.
+FOLLOW_EVERY_S = 5.0
+
+
+def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, findings: Findings) -> None:
+    """Enforce the policy until SIGTERM or SIGINT, then remove all that was put in the kernel.
+
+    Args:
+        policy_path: read now and on each reload.
+        runtime_dir: for the control socket; one live instance each.
+        cgroup: directory for the first-connection bridge; None: all processes.
+        findings: of the kernel checks, for status.
+
+    Raises:
+        EnforcerError: it can't begin, and left nothing in the kernel.
+    """
+    asyncio.run(_run(policy_path, RuntimeDir(runtime_dir), cgroup, findings))
+
+
+async def _run(
+    policy_path: Path, runtime: RuntimeDir, cgroup: Path | None, findings: Findings
+) -> None:
+    runtime.hold()
+    kernel = KernelThread()
+    problems = Problems()
+    try:
+        datapath = await kernel.run(Datapath, runtime, cgroup)
+        try:
+            enforcement = Enforcement(policy_path, datapath, kernel, problems)
+            daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
+            await daemon.run()
+        finally:
+            await kernel.run(datapath.close)
+    finally:
+        kernel.close()
+        runtime.release()
+
+
+class Daemon:
+    """What runs around an enforcement: events, timers, requests and signals."""
+
+    def __init__(
+        self,
+        enforcement: Enforcement,
+        datapath: Datapath,
+        kernel: KernelThread,
+        problems: Problems,
+        runtime: RuntimeDir,
+        findings: Findings,
+    ) -> None:
+        self._enforcement = enforcement
+        self._datapath = datapath
+        self._kernel = kernel
+        self._problems = problems
+        self._runtime = runtime
+        self._started = time.monotonic()
+        self._findings = findings
+        self._stop = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._signalled: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, and clean up.
+
+        An error once enforcement has begun leaves the kernel as it is: closed.
+        """
+        for line in self._findings.platform.notes:
+            LOGGER.info("%s", line)
+        LOGGER.info("restricts %s", self._findings.platform.scope)
+        # A killed predecessor left the machine closed: a failed start keeps it so.
+        before = await self._kernel.run(self._datapath.firewall.inspect)
+        try:
+            await self._start()
+        except BaseException:
+            if not before.present:
+                await self._kernel.run(self._datapath.remove)
+            raise
+        await self._serve()
+        notify("STOPPING=1")
+        await self._kernel.run(self._datapath.remove)
+        LOGGER.info("stopped: this machine may reach any address")
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for fd in self._datapath.programs.open_events():
+            loop.add_reader(fd, self._enforcement.take_events)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        notify("STATUS=resolving the policy's hosts")
+        await self._enforcement.start()
+        policy = self._enforcement.in_force.policy
+        LOGGER.info(
+            "%s the policy of %s: %d hosts, %d addresses open",
+            {"enforce": "enforcing", "audit": "auditing"}[policy.mode.value],
+            policy.organization,
+            len(policy.hosts),
+            len(self._enforcement),
+        )
+
+    async def _serve(self) -> None:
+        server = Server(
+            self._runtime.socket,
+            reads={"/status": self._status, "/hosts": self._hosts},
+            changes={"/reload": self._reload, "/off": self._off},
+        )
+        await server.start()
+        work = (
+            self._enforcement.writer.run(),
+            self._enforcement.lookups.run(),
+            self._follow(),
+            self._stop.wait(),
+        )
+        tasks = [asyncio.ensure_future(each) for each in work]
+        notify("READY=1\nSTATUS=enforcing")
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # all but the last end by failing
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await server.stop()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            async with self._reloading:
+                await self._enforcement.follow()
+
+    def _reload_soon(self) -> None:
+        task = asyncio.ensure_future(self._reload_on_signal())
+        self._signalled.add(task)
+        task.add_done_callback(self._signalled.discard)
+
+    async def _reload_on_signal(self) -> None:
+        try:
+            await self._reload({})
+        except EnforcerError as exc:
+            LOGGER.error("reload: %s; the policy before stays in force", exc)
+
+    async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        async with self._reloading:
+            notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
+            try:
+                await self._enforcement.reload()
+            finally:
+                notify("READY=1\nSTATUS=enforcing")
+        policy = self._enforcement.in_force.policy
+        LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
+        return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
+
+    async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        await self._kernel.run(self._datapath.remove)
+        self._stop.set()
+        return {}
+
+    async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        state = await self._kernel.run(
+            status.read_kernel, self._datapath.firewall, self._datapath.links, self._runtime
+        )
+        view = daemon_view(self._enforcement.in_force, self._problems.current())
+        view["daemon"] = {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+        return status.report(state, self._findings, view)
+
+    async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
+        host = query.get("host")
+        if host is not None:
+            try:
+                host = str(parse_pattern(host))
+            except InvalidHostname as exc:
+                raise UnknownHost(exc.reason, exc.hint) from exc
+        in_force = self._enforcement.in_force
+        return hosts_view(in_force, self._enforcement.hosts(), host, time.monotonic())
+
+
+class UnknownHost(EnforcerError):
+    """What was asked for is no host name."""

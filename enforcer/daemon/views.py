@@ -1,0 +1,51 @@
+"""The daemon's answers on the control socket, as JSON documents. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from enforcer.core.bindings import Binding
+from enforcer.daemon.enforcement import InForce
+from enforcer.daemon.problems import Problem
+
+
+def daemon_view(in_force: InForce, problems: Iterable[Problem]) -> dict[str, Any]:
+    """Return what only the daemon knows for `enforcer status --json`."""
+    policy = in_force.policy
+    since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
+    return {
+        "policy": {
+            "organization": policy.organization,
+            "hosts": len(policy.hosts),
+            "digest": policy.digest,
+            "loaded_at": since.isoformat(timespec="seconds"),
+        },
+        "resolvers": [str(address) for address in in_force.resolvers],
+        "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
+    }
+
+
+def hosts_view(
+    in_force: InForce, bindings: Iterable[Binding], host: str | None, now: float
+) -> dict[str, Any]:
+    """Return the document of `enforcer hosts --json`.
+
+    Of *host* alone if given, and nothing if the policy does not permit that. Exact
+    hosts of the policy appear without an address too; names below a
+    wildcard once an answer was seen for them.
+    """
+    exact = (str(grant.pattern) for grant in in_force.grants if not grant.pattern.wildcard)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in exact}
+    for binding in bindings:
+        found.setdefault(binding.host, []).append(
+            {
+                "address": str(binding.address),
+                "ports": list(binding.ports),
+                "expires_s": round(binding.expires - now),
+                "learned": [origin.value for origin in binding.origins],
+            }
+        )
+    names = sorted(found) if host is None else [host] if host in found else []
+    return {"hosts": [{"host": name, "addresses": found[name]} for name in names]}

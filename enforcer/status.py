@@ -1,0 +1,140 @@
+"""The state of the kernel and of a daemon, as `enforcer status` shows it.
+
+Read from the kernel whether or not a daemon runs; what only a daemon knows is
+added to it there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import DEFAULT_EXEMPT, FORWARD_CHAIN, OUTPUT_CHAIN
+from enforcer.core.table import TableState
+from enforcer.edge.cgroup import CgroupHook
+from enforcer.edge.firewall import Firewall
+from enforcer.edge.links import HOOKS, Attachment, Links
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.kernel_checks.suite import Findings
+
+RESTART = "restart the daemon: systemctl restart enforcer"
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """What of ours is in the kernel now.
+
+    Attributes:
+        interfaces: all of them, by name.
+        bridged: connect_mark is attached where the last instance put it.
+    """
+
+    table: TableState
+    interfaces: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+    bridged: bool
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether packets of the machine and of its containers are judged."""
+        return self.table.present and {OUTPUT_CHAIN, FORWARD_CHAIN} <= set(self.table.hooks)
+
+    def problems(self) -> list[dict[str, str | None]]:
+        """Return what is missing of a whole data plane."""
+        if not self.table.present:
+            return [_problem("the nftables table is gone: nothing is denied", RESTART)]
+        found = []
+        if not self.enforcing:
+            found.append(_problem("chains of the nftables table are missing", RESTART))
+        if not self.bridged:
+            text = "connect_mark is not attached: first connections may be refused"
+            found.append(_problem(text, RESTART))
+        for interface in self.learning:
+            missing = set(HOOKS.values()) - self._programs_on(interface)
+            if missing:
+                what = f"{', '.join(sorted(missing))} not attached to {interface}"
+                found.append(_problem(f"{what}: its answers are not learned", RESTART))
+        if not self.learning:
+            found.append(_problem("no interface learns from DNS answers", RESTART))
+        return found
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """Return the interfaces with a program of ours."""
+        return tuple(sorted({attachment.interface for attachment in self.attachments}))
+
+    def _programs_on(self, interface: str) -> set[str]:
+        return {a.program for a in self.attachments if a.interface == interface}
+
+
+def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> KernelState:
+    """Read what of ours is in the kernel.
+
+    Raises:
+        DatapathError: it can't be read, by a caller who is not root for one.
+    """
+    recorded = runtime.recorded()
+    bridged = False
+    if recorded is not None and Path(recorded.cgroup).exists():
+        bridged = recorded.program_id in CgroupHook(Path(recorded.cgroup)).attached()
+    return KernelState(firewall.inspect(), links.names(), links.attached(), bridged)
+
+
+def report(
+    kernel: KernelState, findings: Findings, daemon: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the document of `enforcer status --json`.
+
+    Args:
+        kernel: as read a moment ago.
+        findings: of the kernel checks.
+        daemon: what a running daemon adds; None when none runs.
+    """
+    problems: list[dict[str, str | None]] = []
+    if daemon is None:
+        problems.append(_problem("the daemon is not running", "systemctl start enforcer"))
+    # Without either there is nothing that could be missing.
+    if daemon is not None or kernel.table.present:
+        problems += kernel.problems()
+    if daemon is not None:
+        problems += daemon["problems"]
+    document: dict[str, Any] = {
+        "enforcing": kernel.enforcing and kernel.table.mode is Mode.ENFORCE,
+        "healthy": kernel.enforcing and not problems,
+        "mode": kernel.table.mode.value if kernel.table.mode else None,
+        "daemon": {"running": False, "pid": None, "version": None, "uptime_s": None},
+        "policy": None,
+        "kernel": {"release": findings.release, "checks": _checks(findings)},
+        "platform": {
+            "wsl": findings.platform.wsl,
+            "scope": findings.platform.scope,
+            "notes": list(findings.platform.notes),
+        },
+        "resolvers": [],
+        "interfaces": [
+            {"name": name, "role": _role(name), "learning": name in kernel.learning}
+            for name in kernel.interfaces
+        ],
+        "addresses": len(kernel.table.elements),
+        "denied": {"total": kernel.table.denied, "recent": []},
+    }
+    return document | (daemon or {}) | {"problems": problems}
+
+
+def _role(interface: str) -> str:
+    exempt = any(fnmatchcase(interface, pattern) for pattern in DEFAULT_EXEMPT)
+    return "exempt" if exempt else "guarded"
+
+
+def _checks(findings: Findings) -> list[dict[str, str]]:
+    return [
+        {"id": result.id, "outcome": result.outcome.value, "detail": result.detail}
+        for result in findings.results
+    ]
+
+
+def _problem(text: str, hint: str | None) -> dict[str, str | None]:
+    return {"text": text, "hint": hint}
