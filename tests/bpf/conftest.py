@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import pytest
 
 from enforcer.core.grants import Grant
 from enforcer.core.hostname import parse_pattern
 from enforcer.edge.programs import Programs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RESOLVERS = ("192.0.2.53", "2001:db8::53")
 OWN = "198.51.100.7"

@@ -45,7 +45,9 @@ def run(program_fd: int, packet: bytes, repeat: int = 1) -> int:
     return ctypes.c_int32(attr.retval).value
 
 
-def udp(source: str, source_port: int, destination: str, destination_port: int, body: bytes) -> bytes:
+def udp(
+    source: str, source_port: int, destination: str, destination_port: int, body: bytes
+) -> bytes:
     """Return an Ethernet frame with *body* in a UDP datagram, checksums left out."""
     datagram = struct.pack("!HHHH", source_port, destination_port, 8 + len(body), 0) + body
     return ip(source, destination, socket.IPPROTO_UDP, datagram)

@@ -29,7 +29,9 @@ ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {
     "ANSWER": abi.AnswerFlags,
     "STAT": abi.Stat,
 }
-CONSTANTS = re.findall(r"^\t(MAX_\w+|NAME_SIZE|MESSAGE_MAX|QUERY_TIMEOUT_S)\b", HEADER, re.MULTILINE)
+CONSTANTS = re.findall(
+    r"^\t(MAX_\w+|NAME_SIZE|MESSAGE_MAX|QUERY_TIMEOUT_S)\b", HEADER, re.MULTILINE
+)
 
 
 def assertions() -> list[str]:

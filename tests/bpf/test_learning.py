@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import dns.flags
 import dns.message
@@ -13,11 +12,9 @@ import dns.rrset
 import pytest
 
 from enforcer.abi import Stat
+from enforcer.edge.programs import Programs
 from tests.bpf.conftest import GRACE_S, MIN_TTL_S, OWN, RESOLVERS
 from tests.bpf.run import ip, run, udp
-
-if TYPE_CHECKING:
-    from enforcer.edge.programs import Programs
 
 pytestmark = pytest.mark.root
 
@@ -246,7 +243,9 @@ def test_an_unusual_answer_is_left_to_user_space(programs: Programs) -> None:
     asked = query("registry.test")
     ask(programs, asked)
     head = answer(asked).to_wire()
-    record = dns.name.from_text("registry.test").to_wire() + bytes.fromhex("0001 0001 0000003c 0004")
+    record = dns.name.from_text("registry.test").to_digestable() + bytes.fromhex(
+        "0001 0001 0000003c 0004"
+    )
     reply(programs, head[:6] + b"\0\1" + head[8:] + record + ip_address("203.0.113.1").packed)
     assert learned(programs) == set()
     (event,) = programs.drain()

@@ -1,0 +1,56 @@
+"""Labs and daemons for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.daemon import Enforcer, running
+from tests.lab.lab import Lab, new_lab
+from tests.lab.registry import Registries, serving_registries
+
+FRESH_ZONE = "fresh.lab.test"
+POLICY = f"""\
+version: 1
+organization: lab
+hosts:
+  - registry.allowed.test
+  - "*.{FRESH_ZONE}"
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_lab() -> Iterator[Lab]:
+    """Return the lab that modules use one after the other, each with a daemon of its own."""
+    with new_lab() as lab:
+        lab.nameserver.fresh(FRESH_ZONE)
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def registries(shared_lab: Lab) -> Iterator[Registries]:
+    """Return the two registries of the shared lab."""
+    with serving_registries(shared_lab) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def enforcer(shared_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Enforcer]:
+    """Return a daemon that enforces the module's ``POLICY``, or the default one."""
+    with running(shared_lab.net, getattr(request.module, "POLICY", POLICY)) as started:
+        yield started
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Return a lab of the test's own, for what would disturb others."""
+    with new_lab() as own:
+        own.nameserver.fresh(FRESH_ZONE)
+        yield own
+
+
+@pytest.fixture
+def policy() -> str:
+    """Return a policy that permits one registry and the zone of fresh addresses."""
+    return POLICY

@@ -1,0 +1,53 @@
+"""The first connection to an address passes at once, however new the address is."""
+
+from __future__ import annotations
+
+import pytest
+
+from enforcer.edge.cgroup import CgroupHook
+from tests.lab.client import connect_to_answers
+from tests.lab.conftest import FRESH_ZONE
+from tests.lab.daemon import Enforcer, running
+from tests.lab.lab import Lab
+from tests.lab.wait import until
+
+pytestmark = pytest.mark.root
+
+COUNT = 1000
+
+
+@pytest.mark.usefixtures("enforcer")
+@pytest.mark.parametrize("family", [4, 6])
+def test_never_seen_addresses_are_reached_at_once(shared_lab: Lab, family: int) -> None:
+    """1,000 connections right after their answers: none refused, none by a second SYN."""
+    shared_lab.nameserver.given.clear()
+    shared_lab.sink.reset()
+    made = connect_to_answers(shared_lab.net.host, FRESH_ZONE, family=family, count=COUNT)
+    assert (made.ok, made.refused, made.late, made.lost, made.unanswered) == (COUNT, 0, 0, 0, 0)
+    given = shared_lab.nameserver.given
+    assert shared_lab.sink.syns() == dict.fromkeys(((a, 443) for a in given), 1)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_without_the_inline_path_first_connections_fail(lab: Lab, policy: str, family: int) -> None:
+    """With connect_mark detached user space is too slow: the test above can fail."""
+    with running(lab.net, policy):
+        hook = CgroupHook(lab.net.cgroup)
+        (program,) = hook.attached()
+        hook.detach(program)
+        made = connect_to_answers(lab.net.host, FRESH_ZONE, family=family, count=COUNT)
+    assert made.unanswered == 0
+    assert made.refused + made.late + made.lost > 0
+
+
+def test_learned_addresses_are_listed(shared_lab: Lab, enforcer: Enforcer) -> None:
+    """What the kernel learned shows in `enforcer hosts`, under the pattern that permits it."""
+    shared_lab.nameserver.given.clear()
+    connect_to_answers(shared_lab.net.host, FRESH_ZONE, family=4, count=3, label="listed")
+    given = shared_lab.nameserver.given
+
+    def listed() -> bool:
+        shown = enforcer.cli("hosts", f"*.{FRESH_ZONE}").stdout
+        return all(address in shown for address in given)
+
+    until(listed, 10, f"{given} to be listed")

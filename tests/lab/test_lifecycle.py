@@ -1,0 +1,112 @@
+"""Starting, reloading, stopping and dying: what of the firewall is there after each."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.lab.conftest import FRESH_ZONE
+from tests.lab.connect import attempt
+from tests.lab.daemon import running
+from tests.lab.footprint import footprint
+from tests.lab.lab import Lab
+from tests.lab.registry import ALLOWED, DENIED
+
+pytestmark = pytest.mark.root
+
+
+def _outcomes(lab: Lab) -> dict[str, str]:
+    host = lab.net.host
+    return {r.name: attempt(host, r.addresses[0]).outcome for r in (ALLOWED, DENIED)}
+
+
+CLOSED_TO_OTHERS = {ALLOWED.name: "connected", DENIED.name: "ECONNREFUSED"}
+OPEN = {ALLOWED.name: "connected", DENIED.name: "connected"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_orderly_stop_leaves_nothing(lab: Lab, policy: str, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end the daemon with 0 and remove table, filters and programs."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        assert footprint(lab.net) > before
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
+        enforcer.process.send_signal(number)
+        assert enforcer.process.wait(10) == 0
+    assert footprint(lab.net) == before
+    assert _outcomes(lab) == OPEN
+
+
+def test_off_removes_everything(lab: Lab, policy: str) -> None:
+    """`enforcer off` ends the daemon and leaves nothing; a second one has nothing to do."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.cli("off")
+        assert enforcer.process.wait(10) == 0
+        assert footprint(lab.net) == before
+        assert _outcomes(lab) == OPEN
+        assert enforcer.cli("off", check=False).returncode == 3
+
+
+def test_a_killed_daemon_leaves_the_machine_restricted(lab: Lab, policy: str) -> None:
+    """After SIGKILL permitted addresses stay open, all others closed, and status says so."""
+    with running(lab.net, policy) as enforcer:
+        whole = footprint(lab.net)
+        enforcer.kill()
+        assert footprint(lab.net) == whole
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
+        shown = enforcer.cli("status", "--json", check=False)
+        status = json.loads(shown.stdout)
+        assert shown.returncode == 3
+        assert status["enforcing"]
+        assert not status["healthy"]
+        assert not status["daemon"]["running"]
+
+
+def test_off_removes_what_a_killed_daemon_left(lab: Lab, policy: str) -> None:
+    """`enforcer off` works without a daemon."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        enforcer.cli("off")
+    assert footprint(lab.net) == before
+    assert _outcomes(lab) == OPEN
+
+
+def test_a_new_daemon_follows_a_killed_one(lab: Lab, policy: str) -> None:
+    """A restart takes over: all there once, and an orderly stop leaves nothing."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        enforcer.start()
+        assert enforcer.status()["healthy"]
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
+    assert footprint(lab.net) == before
+
+
+def test_sighup_puts_another_policy_in_force(lab: Lab, policy: str) -> None:
+    """After a reload the new policy's registry is open and the old one's is closed."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.reload(policy.replace(ALLOWED.name, DENIED.name))
+        assert _outcomes(lab) == {ALLOWED.name: "ECONNREFUSED", DENIED.name: "connected"}
+        assert enforcer.status()["healthy"]
+
+
+def test_reload_puts_another_policy_in_force(lab: Lab, policy: str) -> None:
+    """`enforcer reload` is done when it returns."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.policy_file.write_text(policy.replace(ALLOWED.name, DENIED.name))
+        enforcer.cli("reload")
+        assert _outcomes(lab) == {ALLOWED.name: "ECONNREFUSED", DENIED.name: "connected"}
+
+
+def test_a_policy_with_mistakes_does_not_replace_one(lab: Lab, policy: str) -> None:
+    """A bad reload exits 2 with the mistake, and what was in force still is."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.policy_file.write_text(policy.replace(FRESH_ZONE, "com"))
+        refused = enforcer.cli("reload", check=False)
+        assert refused.returncode == 2
+        assert "*.com" in refused.stderr
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
