@@ -35,7 +35,7 @@ class Answer:
             *qname*; none after NXDOMAIN, NODATA, a truncated answer, or a
             question for anything but A or AAAA.
         ttl_s: the smallest TTL of that chain and RRset; 0 without addresses.
-        truncated: the TC bit was set: whoever needs the addresses looks the
+        truncated: it did not come whole: whoever needs the addresses looks the
             name up.
     """
 
@@ -45,7 +45,7 @@ class Answer:
     truncated: bool
 
 
-def parse(wire: bytes) -> Answer:
+def parse(wire: bytes, *, cut: bool = False) -> Answer:
     """Parse the DNS response in *wire*.
 
     Only the answer section, class IN and what the CNAME chain reaches counts.
@@ -53,13 +53,14 @@ def parse(wire: bytes) -> Answer:
 
     Args:
         wire: the message, without the length that precedes it over TCP.
+        cut: it goes on beyond *wire*, which counts as truncated.
 
     Raises:
         MalformedAnswer: if it isn't the response to one standard query of class
             IN, if its RCODE is neither NOERROR nor NXDOMAIN, if it doesn't
             parse, if the chain is longer than dnspython follows or loops.
     """
-    truncated = bool(int.from_bytes(wire[2:4], "big") & dns.flags.TC)
+    truncated = cut or bool(int.from_bytes(wire[2:4], "big") & dns.flags.TC)
     try:
         # A truncated message may end anywhere: only its question is read.
         # keyring=False: a TSIG is for the client that has the key to check it.

@@ -210,7 +210,7 @@ def _too_long(text: str, length: int) -> InvalidHostname:
 def _refuse_address(text: str, candidate: str) -> None:
     """Raise InvalidHostname if *candidate* is an address or a network."""
     try:
-        network = ipaddress.ip_network(candidate, strict=False)
+        network = ipaddress.ip_network(candidate.partition("%")[0], strict=False)
     except ValueError:
         return
     raise InvalidHostname(f"{quoted(text)} is an address, not a name", f"use networks: [{network}]")

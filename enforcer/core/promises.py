@@ -13,8 +13,8 @@ import enum
 import heapq
 from dataclasses import dataclass, field
 
-# Two writes a minute for a busy address, and small beside the default grace.
-REWRITE_SLACK_S = 30.0
+# One write a second for a busy address; what is shown of a lifetime is exact to the second.
+REWRITE_SLACK_S = 1.0
 
 # Hosts named with an element. A set element's comment has room for 128 octets
 # (NFTNL_UDATA_COMMENT_MAXLEN), so more would rarely fit.

@@ -5,6 +5,7 @@ Blocking; the daemon calls it on one thread of its own.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -119,6 +120,6 @@ class Datapath:
 
 def _timed(elements: Iterable[Element], now: float) -> Iterable[TimedElement]:
     for element in elements:
-        timeout_ms = int((element.expires - now) * 1000)
+        timeout_ms = math.ceil((element.expires - now) * 1000)
         if timeout_ms >= LEAST_TIMEOUT_MS:
             yield TimedElement(element.address, element.port, timeout_ms, comment(element.hosts))

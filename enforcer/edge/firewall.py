@@ -113,13 +113,13 @@ class Firewall:
             DatapathError: some were refused, all others are in place; or the
                 table is not there.
         """
-        unique = tuple({(each.address, each.port): each for each in elements}.values())
-        refused = _carried_out(unique, self._elements.replace)
+        items = tuple(elements)
+        refused = _carried_out(items, self._elements.replace)
         if refused:
             first, number = refused[0]
             hint = f"the sets hold {SET_SIZE} elements" if number == errno.ENFILE else None
             raise DatapathError(
-                f"nftables refused {len(refused)} of {len(unique)} elements, first "
+                f"nftables refused {len(refused)} of {len(items)} elements, first "
                 f"{first.address} port {first.port}: {os.strerror(number)}",
                 hint,
             )
@@ -130,14 +130,14 @@ class Firewall:
         Raises:
             DatapathError: some were refused, all others are gone.
         """
-        unique = tuple(dict.fromkeys(keys))
-        refused = _carried_out(unique, self._elements.delete)
+        items = tuple(keys)
+        refused = _carried_out(items, self._elements.delete)
         # One that is not there has expired.
         kept = [(key, number) for key, number in refused if number != errno.ENOENT]
         if kept:
             (address, port), number = kept[0]
             raise DatapathError(
-                f"nftables kept {len(kept)} of {len(unique)} elements, first "
+                f"nftables kept {len(kept)} of {len(items)} elements, first "
                 f"{address} port {port}: {os.strerror(number)}"
             )
 

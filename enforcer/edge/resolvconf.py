@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.core.addresses import Address
-from enforcer.errors import Unsupported
+from enforcer.errors import EnforcerError
 
 RESOLV_CONF = "etc/resolv.conf"
 
@@ -16,6 +16,10 @@ RESOLV_CONF = "etc/resolv.conf"
 UPSTREAMS = "run/systemd/resolve/resolv.conf"
 
 HINT = "list the addresses of your name servers under `resolvers` in the policy"
+
+
+class NoResolver(EnforcerError):
+    """The machine names no name server that can be used."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ def system_resolvers(root: Path) -> SystemResolvers:
         root: the directory that holds `etc` and `run`, such as ``/``.
 
     Raises:
-        Unsupported: if resolv.conf can't be read or names no usable server.
+        NoResolver: if resolv.conf can't be read or names no usable server.
     """
     path = root / RESOLV_CONF
     notes: list[str] = []
     try:
         addresses = _nameservers(path, notes)
     except OSError as exc:
-        raise Unsupported(f"{path} can't be read: {str(exc.strerror).lower()}", HINT) from exc
+        raise NoResolver(f"{path} can't be read: {str(exc.strerror).lower()}", HINT) from exc
     if any(address.is_loopback for address in addresses):
         try:
             addresses += _nameservers(root / UPSTREAMS, notes)
@@ -54,7 +58,7 @@ def system_resolvers(root: Path) -> SystemResolvers:
         except OSError as exc:
             notes.append(f"{root / UPSTREAMS} can't be read: {str(exc.strerror).lower()}")
     if not addresses:
-        raise Unsupported("; ".join((f"{path} names no usable name server", *notes)), HINT)
+        raise NoResolver("; ".join((f"{path} names no usable name server", *notes)), HINT)
     return SystemResolvers(tuple(dict.fromkeys(addresses)), tuple(notes))
 
 

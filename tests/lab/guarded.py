@@ -13,7 +13,7 @@ from typing import Any
 
 from enforcer.core.elements import TimedElement
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DEFAULT_EXEMPT, FULL, compile_ruleset
+from enforcer.core.ruleset import DEFAULT_EXEMPT, FULL, Capabilities, compile_ruleset
 from enforcer.core.table import TableState
 from enforcer.edge.firewall import Firewall
 from tests.lab.namespace import Namespace
@@ -22,6 +22,11 @@ from tests.lab.topology import Topology, topology
 
 NONCE = 0xBEEF0001
 AT_ONCE_S = 0.5
+
+# (permitted, not permitted) of each family
+PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
+
+NO_CT = Capabilities(ct=False, reject=True, counter=True)
 
 
 def element(
@@ -91,6 +96,17 @@ def guarded(namespace: Namespace) -> Iterator[Host]:
     finally:
         host.remove()
         host.firewall.close()
+
+
+@contextlib.contextmanager
+def without_tracking(net: Topology) -> Iterator[None]:
+    """Take away what makes the host track connections, and put it back."""
+    masquerade = net.host.run("nft", "list", "table", "inet", "lab_masquerade").stdout
+    net.host.nft("delete table inet lab_masquerade")
+    try:
+        yield
+    finally:
+        net.host.nft(masquerade)
 
 
 def family(address: str) -> socket.AddressFamily:

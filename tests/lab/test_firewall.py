@@ -1,11 +1,7 @@
-"""The ruleset against real packets, in real namespaces."""
+"""The ruleset against real packets: who gets through, who is refused, how fast."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
-import sys
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -17,7 +13,9 @@ from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
 from enforcer.errors import DatapathError
 from tests.lab.guarded import (
     AT_ONCE_S,
+    NO_CT,
     NONCE,
+    PAIRS,
     Host,
     connect,
     connected,
@@ -29,26 +27,11 @@ from tests.lab.guarded import (
 )
 from tests.lab.namespace import Namespace
 from tests.lab.topology import BRIDGE, UPLINK, Topology
-from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
-# linux/tcp.h: reading the sequence numbers of a connection
-TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ = 19, 20, 21
-TCP_RECV_QUEUE, TCP_SEND_QUEUE = 1, 2
-TCP_REPAIR_OFF_NO_WP = -1
-ACK = 0x10
-
-NO_CT = Capabilities(ct=False, reject=True, counter=True)
-
-# (permitted, not permitted) of each family
-PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
-UPLINKS = [("10.77.0.1", "10.77.0.2"), ("fd77::1", "fd77::2")]  # world, host
-both_families = pytest.mark.parametrize(("permitted", "other"), PAIRS, ids=["v4", "v6"])
-both_uplinks = pytest.mark.parametrize(("outside", "own"), UPLINKS, ids=["v4", "v6"])
-
-
 PERMITTED = tuple(element(permitted) for permitted, _ in PAIRS)
+both_families = pytest.mark.parametrize(("permitted", "other"), PAIRS, ids=["v4", "v6"])
 
 
 @pytest.fixture(scope="module")
@@ -121,121 +104,6 @@ def test_udp_is_refused_even_to_a_permitted_address(
             assert time.monotonic() - start < AT_ONCE_S
 
 
-@both_uplinks
-@pytest.mark.parametrize("capabilities", [FULL, NO_CT], ids=["ct", "no-ct"])
-def test_connections_from_outside_are_answered(
-    net: Topology, host: Host, capabilities: Capabilities, outside: str, own: str
-) -> None:
-    """A server on the host serves, but the host can't connect to its client."""
-    host.enforce(capabilities=capabilities)
-    with connected(net.world, net.host, own, 8080) as (client, server):
-        client.send(b"question")
-        assert server.recv(100) == b"question"
-        server.send(b"answer")
-        assert client.recv(100) == b"answer"
-    assert connect(net.host, outside, 5000) == "ECONNREFUSED"
-
-
-@both_uplinks
-def test_errors_about_packets_from_outside_get_out(
-    net: Topology, host: Host, outside: str, own: str
-) -> None:
-    """A closed UDP port of the host answers with an ICMP error, as ever."""
-    host.enforce()
-    with udp(net.world, outside) as sock:
-        sock.connect((own, 9))
-        sock.send(b"in")
-        with pytest.raises(ConnectionRefusedError):
-            sock.recv(1)
-    assert host.denied() == 0
-
-
-@both_families
-def test_a_connection_outlives_its_element(
-    net: Topology, host: Host, permitted: str, other: str
-) -> None:
-    """An expired or deleted element ends no connection; another one is refused."""
-    host.enforce(*PERMITTED, element(other, 8443))
-    with connected(net.host, net.world, other, 8443) as (client, server):
-        host.firewall.delete([(ip_address(other), 8443)])
-        client.send(b"still there")
-        assert server.recv(100) == b"still there"
-        assert connect(net.host, other, 8443) == "ECONNREFUSED"
-        assert connect(net.host, permitted) == "connected"
-
-
-def test_an_ssh_session_outlives_the_start(host: Host, net: Topology) -> None:
-    """A connection to a port below 1024 that connection tracking never saw goes on.
-
-    The first packet after the ruleset may well be the server's: of an operator's
-    session, in which enforcer was just started. Resetting it would lock them out.
-    """
-    with without_tracking(net), connected(net.world, net.host, "10.77.0.2", 22) as (client, server):
-        host.enforce()
-        server.send(b"enforcing")
-        assert client.recv(100) == b"enforcing"
-        assert host.denied() == 0
-
-
-def test_a_connection_older_than_the_table_is_judged(host: Host, net: Topology) -> None:
-    """One that was opened before connection tracking began gets no exception."""
-    with (
-        without_tracking(net),
-        connected(net.host, net.world, "198.18.0.1", 8443) as (permitted, server),
-        connected(net.host, net.world, "198.18.0.2", 8443) as (other, server_of_other),
-    ):
-        host.enforce(element("198.18.0.1", 8443))
-        permitted.send(b"goes on")
-        assert server.recv(100) == b"goes on"
-        other.send(b"is reset")
-        with pytest.raises(ConnectionResetError):
-            other.recv(1)
-        # Its other end learns of it, and does not ask again and again.
-        denied = host.denied()
-        server_of_other.shutdown(socket.SHUT_WR)
-        with pytest.raises(ConnectionResetError):
-            server_of_other.recv(1)
-        assert host.denied() == denied
-
-
-def test_a_stray_segment_does_not_end_its_connection(net: Topology, host: Host) -> None:
-    """One that connection tracking finds invalid is dropped, not answered with a reset."""
-    host.enforce()
-    # A port of its own: what was under repair can't be bound again soon.
-    with connected(net.world, net.host, "fd77::2", 8081) as (client, server):
-        server.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
-        numbers = []
-        for queue in (TCP_SEND_QUEUE, TCP_RECV_QUEUE):
-            server.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR_QUEUE, queue)
-            numbers.append(server.getsockopt(socket.IPPROTO_TCP, TCP_QUEUE_SEQ) & 0xFFFFFFFF)
-        server.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP)
-        sent, received = numbers
-        ports = (server.getsockname()[1], client.getsockname()[1])
-        ahead = (sent + 0x40000000) & 0xFFFFFFFF
-        segment = struct.pack("!HHIIBBHHH", *ports, ahead, received, 5 << 4, ACK, 512, 0, 0)
-        with net.host.call(
-            lambda: socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_TCP)
-        ) as raw:
-            raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, 16)
-            raw.bind(("fd77::2", 0))
-            with contextlib.suppress(PermissionError):  # the verdict
-                raw.sendto(segment, ("fd77::1", 0))
-        assert host.denied() == 1
-        server.send(b"still there")
-        assert client.recv(100) == b"still there"
-
-
-@contextlib.contextmanager
-def without_tracking(net: Topology) -> Iterator[None]:
-    """Take away what makes the host track connections, and put it back."""
-    masquerade = net.host.run("nft", "list", "table", "inet", "lab_masquerade").stdout
-    net.host.nft("delete table inet lab_masquerade")
-    try:
-        yield
-    finally:
-        net.host.nft(masquerade)
-
-
 def test_port_53_leads_to_trusted_resolvers_only(net: Topology, host: Host) -> None:
     """UDP and TCP, both families; no other port of theirs."""
     host.enforce(*PERMITTED, resolvers=(ip_address("198.18.0.53"), ip_address("2001:db8::53")))
@@ -304,79 +172,6 @@ def test_an_interface_is_exempt_by_name_or_beginning(
         assert connect(net.host, "172.30.0.2", 8080) == outcome
 
 
-@both_families
-def test_a_marked_syn_opens_its_destination(
-    net: Topology, host: Host, permitted: str, other: str
-) -> None:
-    """The nonce lets the first connection through, and all later ones without it."""
-    host.enforce()
-    assert connect(net.host, permitted, mark=NONCE) == "connected"
-    (added,) = host.inspect().elements
-    assert (added.address, added.port, added.comment) == (ip_address(permitted), 443, "")
-    assert added.expires_s is not None
-    assert 50 < added.expires_s <= 60
-    assert connect(net.host, permitted) == "connected"
-    assert connect(net.host, permitted, 5000) == "ECONNREFUSED"
-    assert connect(net.host, other) == "ECONNREFUSED"
-
-
-@both_families
-@pytest.mark.parametrize("mark", [NONCE + 1, NONCE ^ 0x80000000, 0xBEEF, 1])
-def test_another_mark_opens_nothing(
-    net: Topology, host: Host, mark: int, permitted: str, other: str
-) -> None:
-    """Only the nonce itself, not one that shares bits with it."""
-    host.enforce()
-    for address in (permitted, other):
-        assert connect(net.host, address, mark=mark) == "ECONNREFUSED"
-    assert host.inspect().elements == ()
-
-
-def test_only_a_first_syn_opens_anything(net: Topology, host: Host) -> None:
-    """The mark lets no UDP out, and no other segment of a connection."""
-    host.enforce()
-    for pair in PAIRS:
-        with udp(net.host, pair[0]) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, NONCE.to_bytes(4, sys.byteorder))
-            with pytest.raises(PermissionError):
-                sock.sendto(b"out", (pair[0], 443))
-    with without_tracking(net):
-        host.remove()
-        with connected(net.host, net.world, "198.18.0.2", 8443) as (client, _):
-            host.enforce()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, NONCE.to_bytes(4, sys.byteorder))
-            client.send(b"is reset")
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
-    assert host.inspect().elements == ()
-
-
-@both_families
-def test_nobody_else_sees_the_nonce(net: Topology, host: Host, permitted: str, other: str) -> None:
-    """The mark is gone from every packet of the connection when other tables look."""
-    net.host.nft(
-        "table inet lab_marks {\n"
-        "  counter seen { }\n  counter marked { }\n"
-        "  chain postrouting {\n"
-        "    type filter hook postrouting priority mangle\n"
-        "    tcp dport 8443 counter name seen\n"
-        f"    meta mark {NONCE} counter name marked\n"
-        "  }\n}\n"
-    )
-    try:
-        host.enforce(element(other, 8443))
-        for address in (permitted, other):
-            with listener(net.world, address, 8443):
-                assert connect(net.host, address, 8443, mark=NONCE) == "connected"
-        listed = net.host.run("nft", "list", "counters", "table", "inet", "lab_marks").stdout
-        packets = [int(line.split()[1]) for line in listed.splitlines() if "packets" in line]
-        seen, marked = packets
-        assert seen >= 6
-        assert marked == 0
-    finally:
-        net.host.nft("delete table inet lab_marks")
-
-
 def test_audit_mode_denies_nothing_and_counts(net: Topology, host: Host) -> None:
     """All gets through; what would be denied is counted, what is permitted is not."""
     host.enforce(*PERMITTED, mode=Mode.AUDIT)
@@ -416,56 +211,6 @@ def test_without_counters_refusals_are_the_same(net: Topology, host: Host) -> No
     assert connect(net.host, "198.18.0.1") == "connected"
     assert connect(net.host, "198.18.0.2") == "ECONNREFUSED"
     assert host.inspect().denied is None
-
-
-def test_the_machine_keeps_its_link(net: Topology, host: Host) -> None:
-    """Neighbour and router discovery, group membership and DHCP, none counted as denied."""
-    net.host.nft(
-        "table inet lab_link {\n  counter groups { }\n  chain postrouting {\n"
-        "    type filter hook postrouting priority 0\n"
-        "    icmpv6 type mld2-listener-report counter name groups\n  }\n}\n"
-    )
-    host.enforce(*PERMITTED)
-    for namespace in (net.host, net.world):
-        namespace.run("ip", "-6", "neighbour", "flush", "dev", "eth0")
-    assert connect(net.host, "2001:db8::1") == "connected"
-    index = net.host.call(lambda: socket.if_nametoindex(UPLINK))
-    with udp(net.host, "fd77::2") as six, udp(net.host, "10.77.0.2") as four:
-        group = socket.inet_pton(socket.AF_INET6, "ff02::4242")
-        membership = group + index.to_bytes(4, "little")
-        six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-        group = socket.inet_aton("239.42.42.42") + socket.inet_aton("10.77.0.2")
-        four.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
-        listed = ("nft", "list", "counter", "inet", "lab_link", "groups")
-        until(lambda: "packets 0 " not in net.host.run(*listed).stdout, 5, "an MLD report")
-    net.host.nft("delete table inet lab_link")
-    for source, target in (
-        (("10.77.0.2", 68), ("10.77.0.1", 67)),
-        (("fd77::2", 546), ("ff02::1:2", 547, 0, index)),
-    ):
-        with udp(net.host, source[0], source) as client:
-            client.sendto(b"discover", target)
-    assert host.denied() == 0
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        (("172.30.0.2", 68), ("10.77.0.1", 67)),
-        (("fd30::2", 546), ("fd77::1", 547)),
-    ],
-)
-def test_what_is_the_links_is_not_forwarded(
-    net: Topology, host: Host, source: tuple[str, int], target: tuple[str, int]
-) -> None:
-    """A container with low ports can't make DHCP its way out."""
-    host.enforce()
-    with udp(net.container, source[0], source) as client:
-        client.connect(target)
-        client.send(b"out")
-        with pytest.raises(OSError, match=r"No route to host|Permission denied"):
-            client.recv(1)
-    assert host.denied() == 1
 
 
 def test_nobody_elses_table_is_touched(net: Topology, host: Host) -> None:

@@ -313,3 +313,9 @@ def _parses_or_is_malformed(wire: bytes) -> None:
     assert answer.qname.is_absolute()
     assert 0 <= answer.ttl_s < 2**32
     assert not (answer.truncated and answer.addresses)
+
+
+def test_a_cut_message_counts_as_truncated() -> None:
+    """What the kernel could not pass on whole tells only which name was asked for."""
+    wire = response(*CHAIN).to_wire()
+    assert parse(wire[:-3], cut=True) == Answer(dns.name.from_text(QNAME), (), 0, truncated=True)

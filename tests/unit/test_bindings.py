@@ -91,12 +91,12 @@ def test_a_lifetime_is_the_ttl_or_the_floor_and_the_grace(ttl_s: int, lifetime_s
     assert [e.expires for e in change.rewrite] == [1000 + lifetime_s + REWRITE_SLACK_S]
 
 
-def test_a_hundred_answers_a_second_are_two_writes_a_minute() -> None:
+def test_a_hundred_answers_a_second_are_one_write_a_second() -> None:
     """The kernel is told of a prolongation only when the slack is used up."""
     held = bindings()
     changes = [observe(held, "ghcr.io", ["198.18.0.1"], i / 100) for i in range(100 * 120)]
     writes = [c for c in changes if c.rewrite]
-    assert len(writes) == 120 / REWRITE_SLACK_S
+    assert 0.9 < len(writes) * REWRITE_SLACK_S / 120 <= 1
 
 
 def test_a_shorter_answer_takes_nothing_away() -> None:

@@ -25,6 +25,11 @@ async def _fail(_query: Mapping[str, str]) -> object:
     raise ZeroDivisionError
 
 
+def _request(method: str, socket: Path, target: str) -> object:
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    return request(method, socket, target)
+
+
 def ask(socket: Path, method: str, target: str) -> object:
     """Start a server at *socket* and send it one request from another thread."""
 
@@ -32,8 +37,7 @@ def ask(socket: Path, method: str, target: str) -> object:
         server = Server(socket, reads={"/answer": _answer}, changes={"/no": _refuse, "/bug": _fail})
         await server.start()
         try:
-            assert stat.S_IMODE(socket.stat().st_mode) == 0o600
-            return await asyncio.to_thread(request, method, socket, target)
+            return await asyncio.to_thread(_request, method, socket, target)
         finally:
             await server.stop()
 

@@ -194,7 +194,7 @@ def test_sixteen_ports_are_not_too_many() -> None:
         ("hosts: [a.example, b.example]\nregistries: [quay, ghcr]\ndns: {grace: 1}", False),
     ],
 )
-def test_the_digest_is_of_what_the_policy_says(other: str, equal: bool) -> None:  # noqa: FBT001
+def test_the_digest_is_of_what_the_policy_says(other: str, equal: bool) -> None:
     """Form, order and comments don't change it; every key does."""
     digest = parse("hosts: [a.example, b.example]\nregistries: [quay, ghcr]").digest
     assert (parse(other).digest == digest) is equal
@@ -227,7 +227,9 @@ def test_the_description_has_every_field() -> None:
 )
 def test_merging_neither_loses_nor_adds(entries: list[tuple[str, list[int], bool]]) -> None:
     """The host of a pattern has exactly the ports of its entries, in any order of them."""
-    body = json.dumps({"hosts": [dict(zip(("host", "ports", "private"), e, strict=True)) for e in entries]})
+    body = json.dumps(
+        {"hosts": [dict(zip(("host", "ports", "private"), e, strict=True)) for e in entries]}
+    )
     policy = parse_policy(body[:-1] + ', "version": 1, "organization": "acme"}', "policy.yaml")
     for host in policy.hosts:
         mine = [entry for entry in entries if entry[0] == str(host.pattern)]

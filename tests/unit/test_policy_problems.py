@@ -261,12 +261,12 @@ def test_a_message_names_file_line_key_reason_and_hint() -> None:
     text = HEAD + "hosts:\n- ghcr.io\n- '*'\nmode: 5\n"
     with pytest.raises(PolicyError) as caught:
         parse_policy(text, "/etc/enforcer/policy.yaml")
-    assert str(caught.value).splitlines() == [
+    assert str(caught.value) == (
         'policy /etc/enforcer/policy.yaml:5: hosts[1]: "*" would allow every host'
-        " (hint: name the registry, or use *.example.com)",
+        " (hint: name the registry, or use *.example.com)\n"
         "policy /etc/enforcer/policy.yaml:6: mode: must be enforce or audit, not 5"
-        " (hint: write mode: enforce)",
-    ]
+        " (hint: write mode: enforce)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_ports_are_counted_after_merging(
     """Entries for one host, and wildcards above it, count together; other hosts don't."""
     text = HEAD + "hosts:\n" + "".join(f"- {entry}\n" for entry in entries)
     if line is None:
-        assert parse_policy(text, "policy.yaml")
+        parse_policy(text, "policy.yaml")
         return
     problem = only_problem(text)
     assert problem.line == line
@@ -304,8 +304,7 @@ SCALARS = st.one_of(
     st.text(max_size=8),
 )
 KEYS = st.sampled_from(
-    "version organization mode registries hosts networks resolvers dns host ports private"
-    " min_ttl grace ecr ghcr account region".split()
+    [str(step) for place in PLACES for step in place] + ["ecr", "ghcr", "account", "region"]
 )
 VALUES = st.recursive(
     SCALARS,
@@ -319,14 +318,15 @@ def check(text: str) -> Policy | None:
     try:
         return parse_policy(text, "policy.yaml")
     except PolicyError as exc:
-        assert exc.problems
-        lines = text.count("\n") + len(re.findall("[\r\x85\u2028\u2029]", text)) + 1
-        for problem in exc.problems:
-            assert 0 <= problem.line <= lines
-            assert problem.reason
-            assert problem.hint
-            assert str(problem).isprintable()
-        return None
+        found = exc.problems
+    assert found
+    lines = len(re.findall("[\n\r\x85\u2028\u2029]", text)) + 1
+    for problem in found:
+        assert 0 <= problem.line <= lines
+        assert problem.reason
+        assert problem.hint
+        assert str(problem).isprintable()
+    return None
 
 
 @given(st.text())
@@ -344,7 +344,8 @@ def test_any_yaml_like_text_is_a_policy_or_a_policy_error(text: str) -> None:
 @settings(max_examples=300)
 @given(st.dictionaries(KEYS, VALUES, max_size=5), st.booleans())
 def test_any_document_is_a_policy_or_a_policy_error(
-    document: dict[str, object], flow: bool  # noqa: FBT001
+    document: dict[str, object],
+    flow: bool,
 ) -> None:
     """The same for documents of any shape, in YAML of any style."""
     text = yaml.safe_dump(

@@ -46,7 +46,9 @@ def all_presets() -> list[Preset]:
 
 def test_the_presets_are_those_documented() -> None:
     """A preset doesn't come or go by accident: policies name them."""
-    names = "docker-hub ecr ecr-public ghcr gcr artifact-registry acr mcr quay redhat k8s gitlab ngc"
+    names = (
+        "docker-hub ecr ecr-public ghcr gcr artifact-registry acr mcr quay redhat k8s gitlab ngc"
+    )
     assert sorted(presets()) == sorted(names.split())
 
 
@@ -164,7 +166,7 @@ def test_kubernetes_names_its_regions_and_one_bucket() -> None:
         ({"ecr": {**ECR, "region": "eu-west-1\n"}}, ("ecr", "region"), "the AWS region", "eu-"),
         ({"ecr": {**ECR, "region": "cn-north-1"}}, ("ecr", "region"), "outside China", "eu-west-1"),
         ({"ecr": {**ECR, "fips": "yes"}}, ("ecr", "fips"), 'not "yes"', "fips: true"),
-        ({"ecr": {**ECR, "regoin": "x"}}, ("ecr", "regoin"), "no parameter", "did you mean region"),
+        ({"ecr": {**ECR, "regio": "x"}}, ("ecr", "regio"), "no parameter", "did you mean region"),
         ({"ghcr": {"name": "x"}}, ("ghcr", "name"), "ghcr has no parameter", "known here: none"),
         ({"acr": {"name": "x.evil.example#"}}, ("acr", "name"), "registry's name", "contoso"),
         ({"ecr": "x"}, ("ecr",), 'must be a mapping, not "x"', "write ecr: {account:"),

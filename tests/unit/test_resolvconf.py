@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.edge.resolvconf import RESOLV_CONF, UPSTREAMS, SystemResolvers, system_resolvers
-from enforcer.errors import Unsupported
+from enforcer.edge.resolvconf import (
+    RESOLV_CONF,
+    UPSTREAMS,
+    NoResolver,
+    SystemResolvers,
+    system_resolvers,
+)
 
 STUB = """\
 # This is /run/systemd/resolve/stub-resolv.conf managed by man:systemd-resolved(8).
@@ -81,7 +86,7 @@ def test_name_servers_are_read_as_the_c_library_does(
 @pytest.mark.parametrize(("text", "reason"), REJECTED.values(), ids=list(REJECTED))
 def test_a_machine_without_name_servers_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     """Nothing could ever be permitted: the error says what to do instead."""
-    with pytest.raises(Unsupported, match=r"resolv\.conf") as caught:
+    with pytest.raises(NoResolver, match=r"resolv\.conf") as caught:
         system_resolvers(machine(tmp_path, text))
     assert reason in caught.value.message
     assert "`resolvers` in the policy" in str(caught.value)
@@ -89,14 +94,14 @@ def test_a_machine_without_name_servers_is_refused(tmp_path: Path, text: str, re
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """The error names the file and the reason."""
-    with pytest.raises(Unsupported, match=r"etc/resolv\.conf can't be read: no such file"):
+    with pytest.raises(NoResolver, match=r"etc/resolv\.conf can't be read: no such file"):
         system_resolvers(tmp_path)
 
 
 def test_a_directory_in_its_place_is_refused(tmp_path: Path) -> None:
     """Any other reason not to read it is told too."""
     (tmp_path / RESOLV_CONF).mkdir(parents=True)
-    with pytest.raises(Unsupported, match="is a directory"):
+    with pytest.raises(NoResolver, match="is a directory"):
         system_resolvers(tmp_path)
 
 

@@ -1,0 +1,152 @@
+"""`enforcer policy`: what its commands print and how they fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from enforcer.cli.policy import policy
+from enforcer.core.data import data_text
+from enforcer.errors import PolicyError
+
+FULL = """\
+version: 1
+organization: acme
+registries: [ghcr]
+hosts:
+  - registry.corp.example:5000
+  - host: "*.pkg.dev"
+    private: true
+  - {host: many.example, ports: [50001, 50002, 50003, 50004, 50005, 50006]}
+  - an-unusually-long-name-of-a-host.in-a-department.corp.example
+  - ghcr.io
+networks: [10.20.0.0/16]
+resolvers: [10.0.0.53, "2001:db8::53"]
+dns: {min_ttl: 5, grace: 7}
+"""
+SHOWN = """\
+acme permits 6 hosts and 1 network
+enforce: denies everything else
+
+from ghcr
+  pkg-containers.githubusercontent.com             443
+
+from ghcr, hosts
+  ghcr.io                                          443
+
+from hosts
+  *.pkg.dev                                        443                  private
+  an-unusually-long-name-of-a-host.in-a-department.corp.example
+                                                   443
+  registry.corp.example                            5000
+  many.example                                     50001 50002 50003
+                                                   50004 50005 50006
+
+networks, every port
+  10.20.0.0/16
+
+resolvers  10.0.0.53, 2001:db8::53
+lifetime   TTL, at least 5 s, and 7 s of grace
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    """Run `enforcer policy` with *arguments*; errors come out as they are raised."""
+    return CliRunner().invoke(policy, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """Return a file with a policy that has something of everything."""
+    path = tmp_path / "full.yaml"
+    path.write_text(FULL)
+    return path
+
+
+def test_init_writes_a_policy_that_validates(tmp_path: Path) -> None:
+    """What it writes is the commented template, and `validate` accepts it."""
+    path = tmp_path / "policy.yaml"
+    result = run("init", "--output", path)
+    assert result.exit_code == 0
+    assert str(path) in result.output
+    assert path.read_text() == data_text("template.yaml")
+    assert run("validate", path).output == (
+        f"{path}: valid\nmy-organization permits 11 hosts and 0 networks\n"
+        "enforce: denies everything else\n"
+    )
+
+
+def test_init_replaces_only_if_forced(tmp_path: Path) -> None:
+    """A policy at work is not lost to a second `init`."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("precious")
+    with pytest.raises(PolicyError, match="--force"):
+        run("init", "--output", path)
+    assert path.read_text() == "precious"
+    assert run("init", "--force", "--output", path).exit_code == 0
+    assert path.read_text() == data_text("template.yaml")
+
+
+@pytest.mark.parametrize("command", [["validate"], ["show"], ["show", "--json"]])
+def test_an_invalid_policy_is_an_error_of_exit_code_2(tmp_path: Path, command: list[str]) -> None:
+    """The error is raised for the command line's outermost layer to print."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 2\n")
+    with pytest.raises(PolicyError) as caught:
+        run(*command, path)
+    assert caught.value.exit_code == 2
+    assert [problem.key for problem in caught.value.problems] == ["version", "organization"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("", "acme permits 0 hosts and 0 networks\nenforce: denies everything: no registry"),
+        ("networks: [10.0.0.1]", "0 hosts and 1 network\nenforce: denies everything else"),
+        ("mode: audit", "audit: logs what it would deny, and denies nothing"),
+    ],
+)
+def test_validate_says_what_the_policy_does(tmp_path: Path, body: str, said: str) -> None:
+    """A policy that permits nothing, or denies nothing, is valid but not by accident."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"version: 1\norganization: acme\n{body}\n")
+    assert said in run("validate", path).output
+
+
+def test_show_prints_every_host_with_origin_and_ports(full: Path) -> None:
+    """The effective policy, presets resolved, in 79 columns, ending with the digest."""
+    output = run("show", full).output
+    shown, _, digest = output.rpartition("digest")
+    assert shown == SHOWN
+    assert len(digest.strip()) == 64
+    assert max(map(len, output.splitlines())) < 80
+
+
+def test_show_prints_json(full: Path) -> None:
+    """The same for programs: path, everything the policy says, digest."""
+    document = json.loads(run("show", "--json", full).output)
+    keys = "path organization mode hosts networks resolvers dns digest"
+    assert list(document) == keys.split()
+    assert document["path"] == str(full)
+    assert document["resolvers"] == ["10.0.0.53", "2001:db8::53"]
+    assert document["dns"] == {"min_ttl": 5, "grace": 7}
+    assert {"host": "*.pkg.dev", "ports": [443], "private": True, "origin": "hosts"} in document[
+        "hosts"
+    ]
+
+
+def test_schema_prints_a_json_schema() -> None:
+    """A document that names its dialect and describes an object."""
+    schema = json.loads(run("schema").output)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["type"] == "object"
+
+
+@pytest.mark.parametrize("color", [True, False])
+def test_colour_is_for_terminals_only(full: Path, color: bool) -> None:
+    """What is piped into a file has no escape codes in it."""
+    result = CliRunner().invoke(policy, ["validate", str(full)], color=color)
+    assert ("\x1b[" in result.output) is color
