@@ -17,7 +17,6 @@ from enforcer.core.policy import Mode
 
 FAMILY = "inet"
 TABLE = "enforcer"
-
 DENIED_COUNTER = "denied"
 OUTPUT_CHAIN = "output"
 FORWARD_CHAIN = "forward"
@@ -137,10 +136,8 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
 
 def _block(head: str, lines: Iterable[str]) -> list[str]:
     """Return a block of nftables text, followed by an empty line."""
-    inner = [f"\t{line}" if line else "" for line in lines]
-    while inner and not inner[-1]:
-        inner.pop()
-    return [f"{head} {{", *inner, "}", ""]
+    inner = "\n".join(f"\t{line}" if line else "" for line in lines).rstrip()
+    return [f"{head} {{", *inner.splitlines(), "}", ""]
 
 
 def _sets(

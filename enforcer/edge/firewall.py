@@ -58,11 +58,17 @@ class Firewall:
 
     Args:
         nft: the program, as a path or a name to be found in PATH.
+
+    Raises:
+        DatapathError: the kernel gives no netlink socket.
     """
 
     def __init__(self, nft: str = "nft") -> None:
         self._nft = nft
-        self._elements = ElementSocket()
+        try:
+            self._elements = ElementSocket()
+        except OSError as exc:
+            raise DatapathError(f"netlink socket for nftables: {exc}") from exc
 
     def close(self) -> None:
         """Close the netlink socket; the table stays."""

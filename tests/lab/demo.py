@@ -43,18 +43,18 @@ NOT_AS_TOLD = (NotAsTold, NotStarted, CommandFailed, DeadlinePassed)
 
 
 def tell(text: str) -> None:
-    """Say what happens next."""
-    click.secho(textwrap.fill(text, WIDTH), bold=True)
+    """Say what happens next, as a comment in the transcript of a shell would."""
+    lines = textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
+    click.secho(f"\n{lines}", bold=True)
 
 
 def show(text: str, colour: str | None = None) -> None:
     """Show what a program printed, or came back with."""
     for line in text.rstrip().splitlines():
         # Only what is too long is wrapped: columns of a table keep their spaces.
-        fits = len(line) <= WIDTH - 4
-        lines = [line] if fits else textwrap.wrap(line, WIDTH - 6, break_on_hyphens=False)
-        for each in lines:
-            click.echo(click.style(f"    {each}", fg=colour))
+        fits = len(line) <= WIDTH
+        for each in [line] if fits else textwrap.wrap(line, WIDTH, break_on_hyphens=False):
+            click.echo(click.style(each, fg=colour) if colour else each)
 
 
 def result(text: str, *, as_told: bool) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LABS = Path("/run/enforcer-lab")
-_serial = itertools.count()
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
@@ -67,8 +66,8 @@ def lab_directory() -> Iterator[Path]:
     assert creation is not None
     try:
         reap()
-        directory = LABS / f"enf{os.getpid()}-{next(_serial)}"
-        directory.mkdir()
+        directory = Path(tempfile.mkdtemp(prefix=f"enf{os.getpid()}-", dir=LABS))
+        directory.chmod(0o755)  # tests run commands as users other than root
         lock = _lock(directory, wait=False)
         assert lock is not None
     finally:

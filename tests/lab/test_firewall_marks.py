@@ -22,7 +22,7 @@ from tests.lab.guarded import (
     wired,
     without_tracking,
 )
-from tests.lab.topology import Topology
+from tests.lab.topology import BRIDGE, Topology
 
 pytestmark = pytest.mark.root
 
@@ -114,3 +114,23 @@ def test_nobody_else_sees_the_nonce(net: Topology, host: Host, permitted: str, o
         assert marked == 0
     finally:
         net.host.nft("delete table inet lab_marks")
+
+
+@both_families
+def test_a_marked_syn_is_forwarded(net: Topology, host: Host, permitted: str, other: str) -> None:
+    """A container's SYN that was marked on its way in opens its destination too."""
+    net.host.nft(
+        "table inet lab_marks {\n  chain prerouting {\n"
+        "    type filter hook prerouting priority mangle\n"
+        f'    iifname "{BRIDGE}" tcp dport 443 meta mark set {NONCE}\n  }}\n}}\n'
+    )
+    try:
+        host.enforce()
+        assert connect(net.container, permitted) == "connected"
+        assert connect(net.container, permitted, 5000) == "ECONNREFUSED"
+        (added,) = host.inspect().elements
+        assert (added.address, added.port) == (ip_address(permitted), 443)
+    finally:
+        net.host.nft("delete table inet lab_marks")
+    assert connect(net.container, permitted) == "connected"
+    assert connect(net.container, other) == "ECONNREFUSED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -150,3 +151,16 @@ def test_an_error_names_the_line_it_is_about(namespace: Namespace) -> None:
     text = "table inet enforcer {\n\tchain a {\n\t\tjump nowhere\n\t}\n}\n"
     with pytest.raises(EnforcerError, match=r"stdin:3:.*No such file.* jump nowhere"):
         in_namespace(namespace, "nft", "apply", text)
+
+
+def test_without_a_socket_there_is_no_firewall(namespace: Namespace) -> None:
+    """A kernel that gives none, here for want of a descriptor, is an error like the others."""
+    script = (
+        "import resource\n"
+        "from enforcer.edge.firewall import Firewall\n"
+        "from enforcer.errors import DatapathError\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try:\n    Firewall()\nexcept DatapathError as error:\n    print(error)\n"
+    )
+    done = namespace.run(sys.executable, "-c", script)
+    assert done.stdout == "netlink socket for nftables: [Errno 24] Too many open files\n"

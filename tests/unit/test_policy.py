@@ -177,6 +177,10 @@ def test_sixteen_ports_are_not_too_many() -> None:
     """The limit itself is allowed, counted after duplicates and over all entries."""
     entries = ", ".join(f"a.example:{port}" for port in range(1, 17))
     assert hosts(f"hosts: [{entries}, 'a.example:1']")["a.example"][0] == tuple(range(1, 17))
+    listed = [*range(1, 17), 1]
+    assert hosts(f"hosts: [{{host: b.example, ports: {listed}}}]")["b.example"][0] == (
+        tuple(range(1, 17))
+    )
 
 
 @pytest.mark.parametrize(
