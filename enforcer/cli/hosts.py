@@ -19,12 +19,14 @@ from enforcer.edge.runtime import RuntimeDir
 @json_option
 @runtime_dir_option
 def hosts(host: str | None, *, as_json: bool, runtime_dir: Path) -> None:
-    """Show the addresses open for each HOST, or for one."""
+    """Show the addresses open for each host, or for HOST, which may be a wildcard."""
     target = "/hosts" if host is None else f"/hosts?host={quote(host)}"
     answer = control.request("GET", RuntimeDir(runtime_dir).socket, target)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
+    if not answer["hosts"]:
+        click.echo("the policy permits no host" + (f" {host}" if host else ""))
     for entry in answer["hosts"]:
         click.echo(_as_text(entry))
 
@@ -34,7 +36,7 @@ def _as_text(entry: dict[str, Any]) -> str:
     for each in entry["addresses"]:
         ports = ",".join(map(str, each["ports"]))
         learned = ", ".join(each["learned"])
-        lines.append(f"  {each['address']:<39} {ports:<11} {each['expires_s']:>6} s  {learned}")
+        lines.append(f"  {each['address']:<39} {ports:<9} {each['expires_s']:>6} s  {learned}")
     if not entry["addresses"]:
         lines.append("  no address yet")
     return "\n".join(lines)

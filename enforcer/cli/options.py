@@ -10,7 +10,7 @@ from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE
 
 runtime_dir_option = click.option(
     "--runtime-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     default=DEFAULT_RUNTIME_DIR,
     envvar=RUNTIME_DIR_VARIABLE,
     show_default=True,

@@ -28,7 +28,7 @@ def policy() -> None:
 @click.option("--output", default=DEFAULT_POLICY, show_default=True, help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def init(output: str, *, force: bool) -> None:
-    """Write a policy that permits Docker Hub, with comments on the rest."""
+    """Write a policy that permits Docker Hub. Comments in it show the rest."""
     write_policy(output, data_text("template.yaml"), replace=force)
     click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate")
 
@@ -36,7 +36,7 @@ def init(output: str, *, force: bool) -> None:
 @policy.command()
 @click.argument("file", default=DEFAULT_POLICY)
 def validate(file: str) -> None:
-    """Tell whether FILE is a valid policy, and everything that is wrong if not."""
+    """Check FILE and report everything that is wrong with it."""
     found = read_policy(file)
     click.secho(f"{file}: valid", fg="green")
     click.echo(_summary(found))
@@ -46,7 +46,7 @@ def validate(file: str) -> None:
 @click.argument("file", default=DEFAULT_POLICY)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(file: str, *, as_json: bool) -> None:
-    """Show what FILE permits, with the presets' hosts and after merging."""
+    """Show what FILE permits. Presets are resolved, and equal hosts merged."""
     found = read_policy(file)
     if as_json:
         document = {"path": file, **describe(found), "digest": found.digest}

@@ -15,7 +15,7 @@ from enforcer.core.bindings import Change, Element
 from enforcer.core.elements import TimedElement, comment
 from enforcer.core.grants import Grants
 from enforcer.core.policy import Policy
-from enforcer.core.ruleset import DEFAULT_EXEMPT, compile_ruleset
+from enforcer.core.ruleset import DEFAULT_EXEMPT, Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.edge.cgroup import CgroupHook, find_cgroup2, mount_cgroup2
 from enforcer.edge.firewall import Firewall
@@ -33,17 +33,20 @@ class Datapath:
     Args:
         runtime: held by this process; remembers what is attached.
         cgroup: directory for connect_mark; None: the root of cgroup v2.
+        capabilities: what this kernel's nftables can do.
 
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
-    def __init__(self, runtime: RuntimeDir, cgroup: Path | None) -> None:
+    def __init__(
+        self, runtime: RuntimeDir, cgroup: Path | None, capabilities: Capabilities
+    ) -> None:
         self._runtime = runtime
         self._nonce = secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
         self.firewall = Firewall()
         self.links = Links()
-        self.capabilities = self.firewall.probe()
+        self._capabilities = capabilities
         self.hook = CgroupHook(cgroup or find_cgroup2() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs()
         self.own: frozenset[Address] = frozenset()
@@ -94,7 +97,7 @@ class Datapath:
                 resolvers=resolvers,
                 nonce=self._nonce,
                 exempt=DEFAULT_EXEMPT,
-                capabilities=self.capabilities,
+                capabilities=self._capabilities,
                 elements=tuple(_timed(elements, now)),
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from enforcer import __version__, status
 from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.kernel_thread import KernelThread
@@ -50,7 +51,7 @@ async def _run(
     kernel = KernelThread()
     problems = Problems()
     try:
-        datapath = await kernel.run(Datapath, runtime, cgroup)
+        datapath = await kernel.run(Datapath, runtime, cgroup, _capabilities(findings))
         try:
             enforcement = Enforcement(policy_path, datapath, kernel, problems)
             daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
@@ -60,6 +61,16 @@ async def _run(
     finally:
         kernel.close()
         runtime.release()
+
+
+def _capabilities(findings: Findings) -> Capabilities:
+    # What could not be found out is tried: the kernel then says no by itself.
+    missing = {result.id for result in findings.missing}
+    return Capabilities(
+        ct="nft-ct" not in missing,
+        reject="nft-reject" not in missing,
+        counter="nft-counter" not in missing,
+    )
 
 
 class Daemon:
@@ -196,14 +207,14 @@ class Daemon:
         return status.report(state, self._findings, view)
 
     async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
-        host = query.get("host")
-        if host is not None:
+        wanted = None
+        if "host" in query:
             try:
-                host = str(parse_pattern(host))
+                wanted = parse_pattern(query["host"], shared=True)
             except InvalidHostname as exc:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force
-        return hosts_view(in_force, self._enforcement.hosts(), host, time.monotonic())
+        return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
 
 
 class UnknownHost(EnforcerError):

@@ -6,7 +6,10 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
+import dns.name
+
 from enforcer.core.bindings import Binding
+from enforcer.core.hostname import Pattern
 from enforcer.daemon.enforcement import InForce
 from enforcer.daemon.problems import Problem
 
@@ -28,24 +31,27 @@ def daemon_view(in_force: InForce, problems: Iterable[Problem]) -> dict[str, Any
 
 
 def hosts_view(
-    in_force: InForce, bindings: Iterable[Binding], host: str | None, now: float
+    in_force: InForce, bindings: Iterable[Binding], wanted: Pattern | None, now: float
 ) -> dict[str, Any]:
-    """Return the document of `enforcer hosts --json`.
+    """Return the document of `enforcer hosts --json`: what the policy permits of *wanted*.
 
-    Of *host* alone if given, and nothing if the policy does not permit that. Exact
-    hosts of the policy appear without an address too; names below a
-    wildcard once an answer was seen for them.
+    Exact hosts of the policy appear without an address too; names below a
+    wildcard once an answer was seen for them, or when one is asked for.
     """
-    exact = (str(grant.pattern) for grant in in_force.grants if not grant.pattern.wildcard)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in exact}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for grant in in_force.grants:
+        if not grant.pattern.wildcard and (wanted is None or wanted.covers(grant.pattern)):
+            found[str(grant.pattern)] = []
+    if wanted is not None and not wanted.wildcard and in_force.grants.match(wanted.name):
+        found[str(wanted)] = []
     for binding in bindings:
-        found.setdefault(binding.host, []).append(
-            {
-                "address": str(binding.address),
-                "ports": list(binding.ports),
-                "expires_s": round(binding.expires - now),
-                "learned": [origin.value for origin in binding.origins],
-            }
-        )
-    names = sorted(found) if host is None else [host] if host in found else []
-    return {"hosts": [{"host": name, "addresses": found[name]} for name in names]}
+        if wanted is None or wanted.matches(dns.name.from_text(binding.host)):
+            found.setdefault(binding.host, []).append(
+                {
+                    "address": str(binding.address),
+                    "ports": list(binding.ports),
+                    "expires_s": round(binding.expires - now),
+                    "learned": [origin.value for origin in binding.origins],
+                }
+            )
+    return {"hosts": [{"host": name, "addresses": found[name]} for name in sorted(found)]}

@@ -14,37 +14,15 @@ from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import FAMILY, SET_SIZE, TABLE, Capabilities
+from enforcer.core.ruleset import FAMILY, SET_SIZE, TABLE
 from enforcer.core.table import ABSENT, TableState, parse_listing
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
-from enforcer.errors import DatapathError, Unsupported
+from enforcer.errors import DatapathError
 
 # The largest ruleset takes nft two seconds; this ends only what hangs.
 _NFT_TIMEOUT_S = 60
 _NO_SUCH = "No such file or directory"
 _NOT_SUPPORTED = "not supported"
-_COMMAND_NOT_FOUND = 127  # what unshare answers for the program it can't find
-
-# What every ruleset of ours needs, then each capability on its own. The first
-# transaction that uses an expression also makes the kernel load its module.
-_PROBE = """table inet probe {{
-  {}
-  chain output {{
-    type filter hook output priority filter - 10
-    {}
-  }}
-}}"""
-_PROBE_BASE = _PROBE.format(
-    "set allowed { type ipv4_addr . inet_service; flags dynamic,timeout; size 16; };"
-    "set networks { type ipv6_addr; flags interval; elements = { 2001:db8::/32 }; };",
-    'oifname "br-*" ip6 daddr @networks meta mark 1 meta mark set 0;'
-    "tcp flags & (syn | ack) == syn add @allowed { ip daddr . tcp dport timeout 60s } accept",
-)
-_PROBE_CT = _PROBE.format("", "ct state established accept")
-_PROBE_REJECT = _PROBE.format(
-    "", "meta l4proto tcp reject with tcp reset; reject with icmpx type admin-prohibited"
-)
-_PROBE_COUNTER = _PROBE.format("counter denied { };", "counter name denied")
 
 _HINTS = {errno.ENOENT: "apply the ruleset first", errno.EPERM: "run as root"}
 
@@ -146,41 +124,6 @@ class Firewall:
                 f"nftables kept {len(kept)} of {len(items)} elements, first "
                 f"{address} port {port}: {os.strerror(number)}"
             )
-
-    def probe(self) -> Capabilities:
-        """Find out what this kernel's nftables can do, by doing it.
-
-        Raises:
-            Unsupported: what every ruleset needs is missing.
-            DatapathError: it could not be found out.
-        """
-        if not self.accepts(_PROBE_BASE):
-            raise Unsupported(
-                "this kernel's nftables lacks what every ruleset needs",
-                "use a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
-            )
-        return Capabilities(
-            ct=self.accepts(_PROBE_CT),
-            reject=self.accepts(_PROBE_REJECT),
-            counter=self.accepts(_PROBE_COUNTER),
-        )
-
-    def accepts(self, text: str) -> bool:
-        """Tell whether the kernel can carry out *text*, in a scratch network namespace.
-
-        Raises:
-            DatapathError: it could not be found out.
-        """
-        done = self._run(("unshare", "--net", "--", self._nft, "-f", "-"), text)
-        if not done.returncode:
-            return True
-        if done.returncode == _COMMAND_NOT_FOUND:
-            raise _not_found(self._nft)
-        _, error, answer = done.stderr.partition("Error: ")
-        # ENOENT and EOPNOTSUPP: the kernel does not know the expression.
-        if error and (_NO_SUCH in answer or _NOT_SUPPORTED in answer):
-            return False
-        raise _translated("nftables could not be probed", done.stderr)
 
     def _run(self, argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
         try:

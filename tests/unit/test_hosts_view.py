@@ -1,0 +1,52 @@
+"""What `enforcer hosts` lists."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from enforcer.core.bindings import Binding
+from enforcer.core.grants import Grants
+from enforcer.core.hostname import parse_pattern
+from enforcer.core.policy import parse_policy
+from enforcer.core.promises import Origin
+from enforcer.daemon.enforcement import InForce
+from enforcer.daemon.views import hosts_view
+
+POLICY = parse_policy(
+    'version: 1\norganization: acme\nhosts: [ghcr.io, quay.io, "*.cdn.example.com"]\n', "p"
+)
+IN_FORCE = InForce(POLICY, Grants(POLICY.hosts), (), 0.0)
+BINDINGS = tuple(
+    Binding(host, ip_address("203.0.113.1"), (443,), 100.0, (Origin.ANSWER,))
+    for host in ("a.cdn.example.com", "ghcr.io")
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listed"),
+    [
+        (None, ["a.cdn.example.com", "ghcr.io", "quay.io"]),
+        ("ghcr.io", ["ghcr.io"]),
+        ("quay.io", ["quay.io"]),
+        ("new.cdn.example.com", ["new.cdn.example.com"]),
+        ("*.cdn.example.com", ["a.cdn.example.com"]),
+        ("*.io", ["ghcr.io", "quay.io"]),
+        ("docker.io", []),
+        ("cdn.example.com", []),
+    ],
+)
+def test_permitted_hosts_are_listed(wanted: str | None, listed: list[str]) -> None:
+    """Exact hosts always, names below a wildcard when seen or asked for, others never."""
+    pattern = None if wanted is None else parse_pattern(wanted, shared=True)
+    document = hosts_view(IN_FORCE, BINDINGS, pattern, now=40.0)
+    assert [entry["host"] for entry in document["hosts"]] == listed
+
+
+def test_an_address_shows_its_ports_its_lifetime_and_its_origin() -> None:
+    """Everything known of an address is in its entry."""
+    (entry,) = hosts_view(IN_FORCE, BINDINGS, parse_pattern("ghcr.io"), now=40.0)["hosts"]
+    assert entry["addresses"] == [
+        {"address": "203.0.113.1", "ports": [443], "expires_s": 60, "learned": ["answer"]}
+    ]
