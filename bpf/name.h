@@ -73,7 +73,7 @@ static __always_inline struct grant *match_qname(struct scratch *s)
 {
 	struct {
 		u32 value;
-	} __attribute__((packed)) *prefixlen; /* not aligned */
+	} __attribute__((packed)) * prefixlen; /* not aligned */
 	u32 start, len;
 
 	if (reverse_qname(s))

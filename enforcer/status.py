@@ -16,7 +16,7 @@ from enforcer.core.ruleset import DEFAULT_EXEMPT, FORWARD_CHAIN, OUTPUT_CHAIN
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.firewall import Firewall
-from enforcer.edge.links import HOOKS, Attachment, Links
+from enforcer.edge.links import PROGRAMS, Links
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
 
@@ -29,12 +29,15 @@ class KernelState:
 
     Attributes:
         interfaces: all of them, by name.
+        attachments: the programs of ours on each interface that has any.
+        expected: the interfaces that the last instance attached them to.
         bridged: connect_mark is attached where the last instance put it.
     """
 
     table: TableState
     interfaces: tuple[str, ...]
-    attachments: tuple[Attachment, ...]
+    attachments: dict[str, frozenset[str]]
+    expected: tuple[str, ...]
     bridged: bool
 
     @property
@@ -52,22 +55,11 @@ class KernelState:
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
             found.append(_problem(text, RESTART))
-        for interface in self.learning:
-            missing = set(HOOKS.values()) - self._programs_on(interface)
-            if missing:
+        for interface in self.expected:
+            if missing := PROGRAMS - self.attachments.get(interface, frozenset()):
                 what = f"{', '.join(sorted(missing))} not attached to {interface}"
                 found.append(_problem(f"{what}: its answers are not learned", RESTART))
-        if not self.learning:
-            found.append(_problem("no interface learns from DNS answers", RESTART))
         return found
-
-    @property
-    def learning(self) -> tuple[str, ...]:
-        """Return the interfaces with a program of ours."""
-        return tuple(sorted({attachment.interface for attachment in self.attachments}))
-
-    def _programs_on(self, interface: str) -> set[str]:
-        return {a.program for a in self.attachments if a.interface == interface}
 
 
 def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> KernelState:
@@ -80,7 +72,13 @@ def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> Kernel
     bridged = False
     if recorded is not None and Path(recorded.cgroup).exists():
         bridged = recorded.program_id in CgroupHook(Path(recorded.cgroup)).attached()
-    return KernelState(firewall.inspect(), links.names(), links.attached(), bridged)
+    return KernelState(
+        table=firewall.inspect(),
+        interfaces=links.names(),
+        attachments=links.attached(),
+        expected=() if recorded is None else recorded.interfaces,
+        bridged=bridged,
+    )
 
 
 def report(
@@ -106,7 +104,7 @@ def report(
         "healthy": kernel.enforcing and not problems,
         "mode": kernel.table.mode.value if kernel.table.mode else None,
         "daemon": {"running": False, "pid": None, "version": None, "uptime_s": None},
-        "policy": None,
+        "policy": dict.fromkeys(("organization", "hosts", "digest", "loaded_at")),
         "kernel": {"release": findings.release, "checks": _checks(findings)},
         "platform": {
             "wsl": findings.platform.wsl,
@@ -115,7 +113,7 @@ def report(
         },
         "resolvers": [],
         "interfaces": [
-            {"name": name, "role": _role(name), "learning": name in kernel.learning}
+            {"name": name, "role": _role(name), "learning": name in kernel.attachments}
             for name in kernel.interfaces
         ],
         "addresses": len(kernel.table.elements),

@@ -63,7 +63,7 @@ def as_text(report: dict[str, Any]) -> str:
     """Return *report* for people."""
     daemon, policy = report["daemon"], report["policy"]
     rows = []
-    if policy:
+    if policy["digest"]:
         rows.append(("policy", f"{policy['organization']}, {policy['hosts']} hosts"))
         rows.append(("", f"loaded {policy['loaded_at']}, digest {policy['digest'][:12]}"))
     if daemon["running"]:

@@ -19,7 +19,7 @@ from enforcer.core.ruleset import DEFAULT_EXEMPT, Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.edge.cgroup import CgroupHook, find_cgroup2, mount_cgroup2
 from enforcer.edge.firewall import Firewall
-from enforcer.edge.links import Links
+from enforcer.edge.links import PROGRAMS, Links
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 
@@ -50,6 +50,8 @@ class Datapath:
         self.hook = CgroupHook(cgroup or find_cgroup2() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs()
         self.own: frozenset[Address] = frozenset()
+        self._attached: frozenset[str] = frozenset()
+        self._program_id: int | None = None
 
     def learn(self, policy: Policy, grants: Grants, resolvers: Collection[Address]) -> None:
         """Let the kernel learn from answers of *resolvers*; nothing is denied yet."""
@@ -62,8 +64,8 @@ class Datapath:
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
         before = self._runtime.recorded()
-        self.program_id = self.hook.attach(self.programs.connect_mark)
-        self._runtime.record(Attachments(str(self.hook.path), self.program_id))
+        self._program_id = self.hook.attach(self.programs.connect_mark)
+        self._record()
         if before is not None:
             teardown.detach(before)
 
@@ -73,14 +75,26 @@ class Datapath:
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
         facing = self.links.facing(resolvers)
-        attached = {attachment.interface for attachment in self.links.attached()}
+        attached = self.links.attached()
         for interface in facing:
-            self.links.attach(
-                interface,
-                dns_query=self.programs.dns_query,
-                dns_answer=self.programs.dns_answer,
-            )
-        self.links.detach(attached - set(facing))
+            # Those of an earlier process are replaced once, ours are left alone.
+            whole = attached.get(interface) == PROGRAMS
+            if not (whole and interface in self._attached):
+                self.links.attach(
+                    interface,
+                    dns_query=self.programs.dns_query,
+                    dns_answer=self.programs.dns_answer,
+                )
+        self.links.detach(attached.keys() - facing)
+        if self._attached != set(facing):
+            self._attached = frozenset(facing)
+            self._record()
+
+    def _record(self) -> None:
+        # Before connect_mark is attached there is an earlier instance's record to keep.
+        if self._program_id is not None:
+            interfaces = tuple(sorted(self._attached))
+            self._runtime.record(Attachments(str(self.hook.path), self._program_id, interfaces))
 
     def enforce(
         self,

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import ipaddress
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -20,19 +19,12 @@ LOOPBACK = "lo"
 INGRESS = 0xFFFFFFF2
 EGRESS = 0xFFFFFFF3
 HOOKS = {INGRESS: "dns_answer", EGRESS: "dns_query"}
+PROGRAMS = frozenset(HOOKS.values())
 # Low numbers run first: an earlier filter that ends the chain would hide answers from us.
 PRIORITY = 5
 HANDLE = 0xE4F0
 NAME_PREFIX = "enforcer/"
 ETH_P_ALL = 0x0003
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """One of our programs on one hook of an interface."""
-
-    interface: str
-    program: str
 
 
 class Links:
@@ -105,15 +97,18 @@ class Links:
                     direct_action=True,
                 )
 
-    def attached(self) -> tuple[Attachment, ...]:
-        """Return where programs of ours are, on all interfaces."""
+    def attached(self) -> dict[str, frozenset[str]]:
+        """Return the programs of ours on each interface that has any."""
         with _translated("list filters"):
-            return tuple(
-                Attachment(name, HOOKS[parent])
+            found = {
+                name: frozenset(
+                    HOOKS[parent]
+                    for parent in HOOKS
+                    if any(_is_ours(f, parent) for f in self._filters(index, parent))
+                )
                 for index, name in self._with_clsact()
-                for parent in HOOKS
-                if any(_is_ours(f, parent) for f in self._filters(index, parent))
-            )
+            }
+        return {name: programs for name, programs in found.items() if programs}
 
     def detach(self, interfaces: Iterable[str] | None = None) -> None:
         """Take our filters off *interfaces* (None: all of them), and an emptied clsact with them.

@@ -30,10 +30,12 @@ class Attachments:
     Attributes:
         cgroup: directory of the sock_ops hook.
         program_id: of connect_mark on it.
+        interfaces: with dns_query and dns_answer.
     """
 
     cgroup: str
     program_id: int
+    interfaces: tuple[str, ...]
 
 
 class RuntimeDir:
@@ -91,7 +93,11 @@ class RuntimeDir:
         """Return what the last instance recorded, if it left anything."""
         try:
             data = json.loads((self.path / RECORD).read_text("utf-8"))
-            return Attachments(cgroup=str(data["cgroup"]), program_id=int(data["program_id"]))
+            return Attachments(
+                cgroup=str(data["cgroup"]),
+                program_id=int(data["program_id"]),
+                interfaces=tuple(map(str, data["interfaces"])),
+            )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -37,12 +37,23 @@ def run(program_fd: int, packet: bytes, repeat: int = 1) -> int:
         data_size_in=len(packet),
         repeat=repeat,
     )
+    bpf(PROG_TEST_RUN, attr)
+    return ctypes.c_int32(attr.retval).value
+
+
+def bpf(command: int, attr: ctypes.Structure) -> int:
+    """Make the system call and return its result.
+
+    Raises:
+        OSError: it failed.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     number = SYSCALL[platform.machine()]
-    if libc.syscall(number, PROG_TEST_RUN, ctypes.byref(attr), ctypes.sizeof(attr)) != 0:
+    result = int(libc.syscall(number, command, ctypes.byref(attr), ctypes.sizeof(attr)))
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    return ctypes.c_int32(attr.retval).value
+    return result
 
 
 def udp(

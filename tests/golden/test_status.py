@@ -12,7 +12,7 @@ import pytest
 from enforcer.cli.status import as_text
 from enforcer.core.policy import Mode
 from enforcer.core.table import ABSENT, ListedElement, TableState
-from enforcer.edge.links import Attachment
+from enforcer.edge.links import PROGRAMS
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
 from enforcer.kernel_checks.wsl import Platform
@@ -40,11 +40,8 @@ TABLE = TableState(
 WHOLE = KernelState(
     table=TABLE,
     interfaces=("lo", "eth0", "docker0"),
-    attachments=tuple(
-        Attachment(name, program)
-        for name in ("lo", "eth0")
-        for program in ("dns_answer", "dns_query")
-    ),
+    attachments={"lo": PROGRAMS, "eth0": PROGRAMS},
+    expected=("eth0", "lo"),
     bridged=True,
 )
 
@@ -69,8 +66,10 @@ UNRESOLVED: dict[str, str | None] = {
     "hint": "check the name and the resolvers",
 }
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
-DETACHED = replace(WHOLE, attachments=WHOLE.attachments[:-1], bridged=False)
-EMPTY = replace(WHOLE, table=ABSENT, attachments=(), bridged=False)
+DETACHED = replace(
+    WHOLE, attachments={**WHOLE.attachments, "eth0": frozenset({"dns_answer"})}, bridged=False
+)
+EMPTY = replace(WHOLE, table=ABSENT, attachments={}, expected=(), bridged=False)
 
 CASES = {
     "healthy": (report(WHOLE, LINUX, daemon()), True, True),
@@ -103,6 +102,7 @@ def test_the_document_has_what_is_promised() -> None:
     for document, _, _ in CASES.values():
         assert promised <= document.keys()
         assert {"running", "pid", "version", "uptime_s"} <= document["daemon"].keys()
+        assert {"organization", "hosts", "digest", "loaded_at"} <= document["policy"].keys()
         assert {"release", "checks"} <= document["kernel"].keys()
         assert {"wsl", "scope", "notes"} <= document["platform"].keys()
         assert {"total", "recent"} <= document["denied"].keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -44,28 +45,17 @@ def remove(path: Path) -> None:
     if not path.is_dir():
         return
 
-    def emptied() -> bool:
-        # cgroup.kill exists since Linux 5.14; killing one by one works on all,
-        # and repeating it catches what a process forked meanwhile.
+    def removed() -> bool:
+        # cgroup.kill exists since Linux 5.14; killing one by one works on all. Again
+        # and again: a process may fork meanwhile, or be on its way into the cgroup.
         for pid in processes(path):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        return not processes(path)
-
-    until(emptied, _KILL_TIMEOUT_S, f"{path} to empty")
-    for directory, _, _ in os.walk(path, topdown=False):
-
-        def removed(directory: str = directory) -> bool:
+        for directory, _, _ in os.walk(path, topdown=False):
             # The last process leaves cgroup.procs a moment before the cgroup
             # stops being busy.
-            try:
+            with contextlib.suppress(OSError):
                 Path(directory).rmdir()
-            except FileNotFoundError:
-                return True
-            except OSError:
-                return False
-            return True
+        return not path.exists()
 
-        until(removed, _KILL_TIMEOUT_S, f"{directory} to be removable")
+    until(removed, _KILL_TIMEOUT_S, f"{path} to be removed")

@@ -165,7 +165,7 @@ def test_what_may_not_be_learned_is_reported(named: str, own: tuple[str, ...], r
     change = observe(held, "registry.corp.example", [named, "198.18.0.1"], 0.0, own=own)
     assert targets(change.rewrite) == [("198.18.0.1", 443)]
     (refusal,) = change.refused
-    assert str(refusal).startswith(f"registry.corp.example answered {named}, which is")
+    assert str(refusal).startswith(f"registry.corp.example answered {address(named)}, which is")
     assert reason in str(refusal)
     assert targets(held.elements(0.0)) == [("198.18.0.1", 443)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_gate_refuses_older_releases_and_says_why(release: str) -> None:
     assert "5.4 or newer needed" in result.detail
     assert "bounded loops" in result.detail
     assert "perf output" in result.detail
-    assert "5.4 or newer" in result.remedy
+    assert "5.4 or newer" in (result.remedy or "")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_wsl1_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> No
     platform = wsl.detect("4.4.0-19041-Microsoft", tmp_path / "v", tmp_path / "w")
     result = wsl.judge(platform)
     assert result.outcome is Outcome.UNSUPPORTED
-    assert "wsl --set-version" in result.remedy
+    assert "wsl --set-version" in (result.remedy or "")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_kernel_without_cgroup2_is_refused_by_option(tmp_path: Path) -> None:
     filesystems.write_text("nodev\tcgroup\n")
     result = cgroup2.check(mountinfo, filesystems)
     assert result.outcome is Outcome.UNSUPPORTED
-    assert "CONFIG_CGROUPS" in result.remedy
+    assert "CONFIG_CGROUPS" in (result.remedy or "")
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_kernel_without_cgroup2_is_refused_by_option(tmp_path: Path) -> None:
     ],
 )
 def test_failures_of_bpf_are_explained(
-    code: int, confinement: tuple[object, ...], outcome: Outcome, words: str
+    code: int, confinement: tuple[Any, ...], outcome: Outcome, words: str
 ) -> None:
     """Missing privilege says nothing of the kernel; what also holds root back does."""
-    defaults = (0, False, False, "")
+    defaults: tuple[Any, ...] = (0, False, False, "")
     confined = bpf.Confinement(*confinement, *defaults[len(confinement) :])
     result = bpf.explain("a hash map", OSError(code, os.strerror(code)), confined)
     assert result.outcome is outcome
@@ -238,4 +238,4 @@ def test_answers_to_the_clsact_request_are_judged(code: int, outcome: Outcome) -
     result = clsact.judge(code)
     assert result.outcome is outcome
     if outcome is Outcome.UNSUPPORTED:
-        assert "CONFIG_NET_SCH_INGRESS" in result.remedy
+        assert "CONFIG_NET_SCH_INGRESS" in (result.remedy or "")
