@@ -45,7 +45,9 @@ class _Query(ctypes.Structure):
     )
 
 
-class _ById(ctypes.Structure):
+class ById(ctypes.Structure):
+    """union bpf_attr of the commands that go by id."""
+
     _fields_ = (
         ("id", ctypes.c_uint32),
         ("next_id", ctypes.c_uint32),
@@ -53,7 +55,9 @@ class _ById(ctypes.Structure):
     )
 
 
-class _InfoByFd(ctypes.Structure):
+class InfoByFd(ctypes.Structure):
+    """union bpf_attr of BPF_OBJ_GET_INFO_BY_FD."""
+
     _fields_ = (
         ("bpf_fd", ctypes.c_uint32),
         ("info_len", ctypes.c_uint32),
@@ -95,7 +99,7 @@ class CgroupHook:
             attr = _Attach(target, program_fd, CGROUP_SOCK_OPS, ALLOW_MULTI)
             # EEXIST: it is there already.
             with _suppress(errno.EEXIST):
-                _bpf(PROG_ATTACH, attr)
+                bpf(PROG_ATTACH, attr)
             return int(_info(program_fd).id)
 
     def detach(self, program_id: int) -> None:
@@ -103,9 +107,9 @@ class CgroupHook:
         if program_id not in self.attached():
             return
         with self._open("detach from") as target:
-            program_fd = _bpf(PROG_GET_FD_BY_ID, _ById(program_id))
+            program_fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
             try:
-                _bpf(PROG_DETACH, _Attach(target, program_fd, CGROUP_SOCK_OPS))
+                bpf(PROG_DETACH, _Attach(target, program_fd, CGROUP_SOCK_OPS))
             finally:
                 os.close(program_fd)
 
@@ -119,7 +123,7 @@ class CgroupHook:
                 prog_ids=ctypes.addressof(ids),
                 prog_cnt=MAX_PROGRAMS,
             )
-            _bpf(PROG_QUERY, attr)
+            bpf(PROG_QUERY, attr)
             return tuple(i for i in ids[: attr.prog_cnt] if _name_of(i) == PROGRAM)
 
     @contextlib.contextmanager
@@ -165,7 +169,7 @@ def mount_cgroup2(at: Path) -> Path:
 
 def _name_of(program_id: int) -> str:
     try:
-        fd = _bpf(PROG_GET_FD_BY_ID, _ById(program_id))
+        fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
     except FileNotFoundError:  # gone since it was listed
         return ""
     try:
@@ -176,12 +180,21 @@ def _name_of(program_id: int) -> str:
 
 def _info(program_fd: int) -> _ProgramInfo:
     info = _ProgramInfo()
-    attr = _InfoByFd(program_fd, ctypes.sizeof(info), ctypes.addressof(info))
-    _bpf(OBJ_GET_INFO_BY_FD, attr)
+    attr = InfoByFd(program_fd, ctypes.sizeof(info), ctypes.addressof(info))
+    bpf(OBJ_GET_INFO_BY_FD, attr)
     return info
 
 
-def _bpf(command: int, attr: ctypes.Structure) -> int:
+def bpf(command: int, attr: ctypes.Structure) -> int:
+    """Make the system call and return its result.
+
+    Args:
+        command: of enum bpf_cmd.
+        attr: the part of union bpf_attr that it takes.
+
+    Raises:
+        OSError: it failed.
+    """
     number = SYSCALL.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import platform
 import socket
 import struct
 from ipaddress import ip_address
 
-SYSCALL = {"x86_64": 321, "aarch64": 280}
+from enforcer.edge.cgroup import bpf
+
 PROG_TEST_RUN = 10
 ETHER = bytes(12)
 ETHER_TYPE = {4: b"\x08\x00", 6: b"\x86\xdd"}
@@ -39,21 +38,6 @@ def run(program_fd: int, packet: bytes, repeat: int = 1) -> int:
     )
     bpf(PROG_TEST_RUN, attr)
     return ctypes.c_int32(attr.retval).value
-
-
-def bpf(command: int, attr: ctypes.Structure) -> int:
-    """Make the system call and return its result.
-
-    Raises:
-        OSError: it failed.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = SYSCALL[platform.machine()]
-    result = int(libc.syscall(number, command, ctypes.byref(attr), ctypes.sizeof(attr)))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
 
 
 def udp(

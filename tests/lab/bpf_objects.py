@@ -6,31 +6,14 @@ import ctypes
 import os
 from collections.abc import Iterator
 
-from tests.bpf.run import bpf
+from enforcer.edge.cgroup import OBJ_GET_INFO_BY_FD, PROG_GET_FD_BY_ID, ById, InfoByFd, bpf
 
 # enum bpf_cmd of include/uapi/linux/bpf.h: next id, descriptor by id.
-_PROGRAMS = (11, 13)
+_PROGRAMS = (11, PROG_GET_FD_BY_ID)
 _MAPS = (12, 14)
-_INFO_BY_FD = 15
 # Offsets of the name in struct bpf_prog_info and struct bpf_map_info.
 _NAME_AT = {_PROGRAMS: 64, _MAPS: 24}
 _NAME_SIZE = 16
-
-
-class _ById(ctypes.Structure):
-    _fields_ = (
-        ("id", ctypes.c_uint32),
-        ("next_id", ctypes.c_uint32),
-        ("open_flags", ctypes.c_uint32),
-    )
-
-
-class _InfoByFd(ctypes.Structure):
-    _fields_ = (
-        ("bpf_fd", ctypes.c_uint32),
-        ("info_len", ctypes.c_uint32),
-        ("info", ctypes.c_uint64),
-    )
 
 
 class _MapCreate(ctypes.Structure):
@@ -58,7 +41,7 @@ def names() -> Iterator[str]:
     """Yield the name of each program and map that exists now."""
     for kind in (_PROGRAMS, _MAPS):
         next_id, by_id = kind
-        attr = _ById()
+        attr = ById()
         while True:
             try:
                 bpf(next_id, attr)
@@ -66,10 +49,10 @@ def names() -> Iterator[str]:
                 break
             attr.id = attr.next_id
             try:
-                fd = bpf(by_id, _ById(attr.id))
+                fd = bpf(by_id, ById(attr.id))
             except FileNotFoundError:
                 continue  # gone since it was listed
             info = ctypes.create_string_buffer(_NAME_AT[kind] + _NAME_SIZE)
-            bpf(_INFO_BY_FD, _InfoByFd(fd, len(info), ctypes.addressof(info)))
+            bpf(OBJ_GET_INFO_BY_FD, InfoByFd(fd, len(info), ctypes.addressof(info)))
             os.close(fd)
             yield info.raw[_NAME_AT[kind] :].rstrip(b"\0").decode()
