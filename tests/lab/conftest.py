@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.daemon import Enforcer, running
+from tests.lab.guarded import Host, guarded, wired
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import Registries, serving_registries
+from tests.lab.topology import Topology
 
 FRESH_ZONE = "fresh.lab.test"
 POLICY = f"""\
@@ -54,3 +56,17 @@ def lab() -> Iterator[Lab]:
 def policy() -> str:
     """Return a policy that permits one registry and the zone of fresh addresses."""
     return POLICY
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[Topology]:
+    """Return namespaces for the tests of the firewall alone, one for each module."""
+    with wired() as made:
+        yield made
+
+
+@pytest.fixture
+def host(net: Topology) -> Iterator[Host]:
+    """Return a firewall of the test's own on the host of `net`, with no ruleset yet."""
+    with guarded(net.host) as made:
+        yield made

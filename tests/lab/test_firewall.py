@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -20,10 +19,8 @@ from tests.lab.guarded import (
     connect,
     connected,
     element,
-    guarded,
     listener,
     udp,
-    wired,
 )
 from tests.lab.namespace import Namespace
 from tests.lab.topology import BRIDGE, UPLINK, Topology
@@ -32,20 +29,6 @@ pytestmark = pytest.mark.root
 
 PERMITTED = tuple(element(permitted) for permitted, _ in PAIRS)
 both_families = pytest.mark.parametrize(("permitted", "other"), PAIRS, ids=["v4", "v6"])
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[Topology]:
-    """Return the namespaces of this module."""
-    with wired() as made:
-        yield made
-
-
-@pytest.fixture
-def host(net: Topology) -> Iterator[Host]:
-    """Return a firewall of the test's own."""
-    with guarded(net.host) as made:
-        yield made
 
 
 def test_control(net: Topology) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -18,9 +17,7 @@ from tests.lab.guarded import (
     connect,
     connected,
     element,
-    guarded,
     udp,
-    wired,
     without_tracking,
 )
 from tests.lab.topology import UPLINK, Topology
@@ -37,20 +34,6 @@ TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ = 19, 20, 21
 TCP_RECV_QUEUE, TCP_SEND_QUEUE = 1, 2
 TCP_REPAIR_OFF_NO_WP = -1
 ACK = 0x10
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[Topology]:
-    """Return the namespaces of this module."""
-    with wired() as made:
-        yield made
-
-
-@pytest.fixture
-def host(net: Topology) -> Iterator[Host]:
-    """Return a firewall of the test's own."""
-    with guarded(net.host) as made:
-        yield made
 
 
 @both_uplinks

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -18,7 +17,7 @@ from enforcer.core.elements import TimedElement
 from enforcer.core.ruleset import SET_SIZE
 from enforcer.core.table import ListedElement
 from enforcer.errors import DatapathError
-from tests.lab.guarded import NONCE, Host, connect, element, family, guarded, wired
+from tests.lab.guarded import NONCE, Host, connect, element, family
 from tests.lab.topology import Topology
 from tests.lab.wait import until
 
@@ -47,19 +46,11 @@ for attempt in (
 """
 
 
-@pytest.fixture(scope="module")
-def net() -> Iterator[Topology]:
-    """Return the namespaces of this module."""
-    with wired() as made:
-        yield made
-
-
 @pytest.fixture
-def host(net: Topology) -> Iterator[Host]:
+def host(host: Host) -> Host:
     """Return a firewall of the test's own, whose ruleset permits nothing yet."""
-    with guarded(net.host) as made:
-        made.enforce()
-        yield made
+    host.enforce()
+    return host
 
 
 def many(count: int, comment: str = "") -> list[TimedElement]:

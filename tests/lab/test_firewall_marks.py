@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -16,10 +15,8 @@ from tests.lab.guarded import (
     connect,
     connected,
     element,
-    guarded,
     listener,
     udp,
-    wired,
     without_tracking,
 )
 from tests.lab.topology import BRIDGE, Topology
@@ -27,20 +24,6 @@ from tests.lab.topology import BRIDGE, Topology
 pytestmark = pytest.mark.root
 
 both_families = pytest.mark.parametrize(("permitted", "other"), PAIRS, ids=["v4", "v6"])
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[Topology]:
-    """Return the namespaces of this module."""
-    with wired() as made:
-        yield made
-
-
-@pytest.fixture
-def host(net: Topology) -> Iterator[Host]:
-    """Return a firewall of the test's own."""
-    with guarded(net.host) as made:
-        yield made
 
 
 @both_families
