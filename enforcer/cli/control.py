@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from enforcer.cli.options import runtime_dir_option
-from enforcer.edge import control
+from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
 
@@ -20,7 +20,7 @@ def reload(runtime_dir: Path) -> None:
     A policy with mistakes changes nothing: they are shown, and the policy in
     force stays. Exits 1 or 2 then, and 3 if no daemon runs.
     """
-    answer = control.request("POST", RuntimeDir(runtime_dir).socket, "/reload")
+    answer = client.request("POST", RuntimeDir(runtime_dir).socket, "/reload")
     click.echo(f"policy {answer['path']} in force: {answer['hosts']} hosts")
 
 
@@ -36,7 +36,7 @@ def off(runtime_dir: Path) -> None:
 
     runtime = RuntimeDir(runtime_dir)
     try:
-        control.request("POST", runtime.socket, "/off")
+        client.request("POST", runtime.socket, "/off")
     except NotRunning:
         if not teardown.remove_leftovers(runtime):
             raise

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from enforcer.cli.options import json_option, runtime_dir_option
-from enforcer.edge import control
+from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 
 
@@ -21,7 +21,7 @@ from enforcer.edge.runtime import RuntimeDir
 def hosts(host: str | None, *, as_json: bool, runtime_dir: Path) -> None:
     """Show the addresses open for each host, or for HOST, which may be a wildcard."""
     target = "/hosts" if host is None else f"/hosts?host={quote(host)}"
-    answer = control.request("GET", RuntimeDir(runtime_dir).socket, target)
+    answer = client.request("GET", RuntimeDir(runtime_dir).socket, target)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return

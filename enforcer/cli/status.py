@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from enforcer.cli.options import json_option, runtime_dir_option
-from enforcer.edge import control
+from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
 
@@ -33,7 +33,7 @@ def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
     """
     runtime = RuntimeDir(runtime_dir)
     try:
-        report = control.request("GET", runtime.socket, "/status")
+        report = client.request("GET", runtime.socket, "/status")
     except NotRunning:
         if os.geteuid() != 0:
             raise

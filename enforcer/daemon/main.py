@@ -197,7 +197,8 @@ class Daemon:
         state = await self._kernel.run(
             status.read_kernel, self._datapath.firewall, self._datapath.links, self._runtime
         )
-        view = daemon_view(self._enforcement.in_force, self._problems.current())
+        stats = await self._kernel.run(self._datapath.programs.stats)
+        view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dns.name
 
+from enforcer.abi import Stat
 from enforcer.core.bindings import Binding
 from enforcer.core.hostname import Pattern
 from enforcer.daemon.enforcement import InForce
 from enforcer.daemon.problems import Problem
 
 
-def daemon_view(in_force: InForce, problems: Iterable[Problem]) -> dict[str, Any]:
+def daemon_view(
+    in_force: InForce, stats: Mapping[Stat, int], problems: Iterable[Problem]
+) -> dict[str, Any]:
     """Return what only the daemon knows for `enforcer status --json`."""
+    problems = list(problems)
+    if lost := stats[Stat.LOST]:
+        text = f"{lost} DNS answers came faster than they could be read"
+        problems.append(Problem(f"{text}: their addresses were open for a minute only"))
     policy = in_force.policy
     since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
     return {
@@ -25,6 +32,7 @@ def daemon_view(in_force: InForce, problems: Iterable[Problem]) -> dict[str, Any
             "digest": policy.digest,
             "loaded_at": since.isoformat(timespec="seconds"),
         },
+        "learning": {stat.name.lower(): stats[stat] for stat in Stat},
         "resolvers": [str(address) for address in in_force.resolvers],
         "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
     }

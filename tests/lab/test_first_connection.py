@@ -43,11 +43,12 @@ def test_without_the_inline_path_first_connections_fail(lab: Lab, policy: str, f
 def test_learned_addresses_are_listed(shared_lab: Lab, enforcer: Enforcer) -> None:
     """What the kernel learned shows in `enforcer hosts` under the name that was asked."""
     shared_lab.nameserver.given.clear()
-    connect_to_answers(shared_lab.net.host, FRESH_ZONE, family=4, count=3, label="listed")
+    made = connect_to_answers(shared_lab.net.host, FRESH_ZONE, family=4, count=3, label="listed")
+    assert made.ok == 3, enforcer.status()["learning"]
     given = shared_lab.nameserver.given
 
     def listed() -> bool:
         shown = [enforcer.cli("hosts", f"listed{n}.{FRESH_ZONE}").stdout for n in range(3)]
         return all(address in text for address, text in zip(given, shown, strict=True))
 
-    until(listed, 10, f"{given} to be listed")
+    until(listed, 10, f"{given} to be listed, {enforcer.status()['learning']}")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.edge.control import Refused, Server, request
+from enforcer.edge.client import Refused, request
+from enforcer.edge.control import Server
 from enforcer.errors import DatapathError, NotRunning
 
 
