@@ -42,27 +42,40 @@ class InForce:
     resolvers: tuple[Address, ...]
     since: float
 
+    @classmethod
+    def read(cls, policy_path: Path) -> InForce:
+        """Return what the policy file and the machine's resolvers say now.
+
+        Raises:
+            PolicyError: the file can't be used.
+            NoResolver: the policy follows the system's resolvers, and there are none.
+        """
+        policy = read_policy(policy_path)
+        return cls(policy, Grants(policy.hosts), _resolvers(policy), time.time())
+
 
 class Enforcement:
     """The policy in force, and everything that keeps it so.
 
     Args:
-        policy_path: read at the start and on each reload.
+        policy_path: read on each reload.
+        start: what to enforce until then.
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
         problems: told what goes wrong.
-
-    Raises:
-        PolicyError: the file at *policy_path* can't be used.
-        EnforcerError: the policy follows the system's resolvers, and there are none.
     """
 
     def __init__(
-        self, policy_path: Path, datapath: Datapath, kernel: KernelThread, problems: Problems
+        self,
+        policy_path: Path,
+        start: InForce,
+        datapath: Datapath,
+        kernel: KernelThread,
+        problems: Problems,
     ) -> None:
-        policy = read_policy(policy_path)
+        policy = start.policy
         self.path = policy_path
-        self.in_force = InForce(policy, Grants(policy.hosts), _resolvers(policy), time.time())
+        self.in_force = start
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
@@ -90,11 +103,11 @@ class Enforcement:
 
         Raises:
             PolicyError: it can't be used; what was in force still is.
+            NoResolver: there is nobody to ask; likewise.
             DatapathError: the kernel refuses it; likewise.
         """
-        policy = read_policy(self.path)
-        new = InForce(policy, Grants(policy.hosts), _resolvers(policy), time.time())
-        old = self.in_force
+        new, old = InForce.read(self.path), self.in_force
+        policy = new.policy
         await self._learn(new)
         # What was learned until now was learned by the old grants: it must be in
         # the books before they are compared with the new ones.
@@ -107,8 +120,8 @@ class Enforcement:
         except DatapathError:
             await self._learn(old)
             raise
-        gone = tuple((element.address, element.port) for element in change.delete)
-        await self._kernel.run(self._datapath.programs.forget, gone)
+        # Takes back what the writer still held for hosts that are gone, too.
+        self.writer.put(change)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:

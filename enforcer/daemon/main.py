@@ -14,7 +14,7 @@ from enforcer import __version__, status
 from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
-from enforcer.daemon.enforcement import Enforcement
+from enforcer.daemon.enforcement import Enforcement, InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.views import daemon_view, hosts_view
@@ -47,13 +47,14 @@ def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, findings: Fin
 async def _run(
     policy_path: Path, runtime: RuntimeDir, cgroup: Path | None, findings: Findings
 ) -> None:
+    start = InForce.read(policy_path)
     runtime.hold()
     kernel = KernelThread()
     problems = Problems()
     try:
         datapath = await kernel.run(Datapath, runtime, cgroup, _capabilities(findings))
         try:
-            enforcement = Enforcement(policy_path, datapath, kernel, problems)
+            enforcement = Enforcement(policy_path, start, datapath, kernel, problems)
             daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
             await daemon.run()
         finally:
