@@ -20,11 +20,12 @@ from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import system_resolvers
+from enforcer.edge.resolvconf import SystemResolvers, system_resolvers
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
 ROOT = Path("/")
+NOTES = "name servers"
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -34,12 +35,14 @@ class InForce:
     """What the kernel was told to enforce.
 
     Attributes:
+        notes: name servers of the machine that can't be used, and why.
         since: wall clock, seconds since the epoch.
     """
 
     policy: Policy
     grants: Grants
     resolvers: tuple[Address, ...]
+    notes: tuple[str, ...]
     since: float
 
     @classmethod
@@ -51,7 +54,8 @@ class InForce:
             NoResolver: the policy follows the system's resolvers, and there are none.
         """
         policy = read_policy(policy_path)
-        return cls(policy, Grants(policy.hosts), _resolvers(policy), time.time())
+        found = _resolvers(policy)
+        return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time())
 
 
 class Enforcement:
@@ -128,12 +132,12 @@ class Enforcement:
         """Follow the system's resolvers, the uplink and this machine's own addresses."""
         now = self.in_force
         try:
-            resolvers = _resolvers(now.policy)
-            await self._kernel.run(self._datapath.follow, resolvers)
-            if resolvers != now.resolvers:
-                LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
-                await self._enforce(replace(now, resolvers=resolvers))
-                self.lookups.use(now.policy, resolvers, time.monotonic())
+            found = _resolvers(now.policy)
+            await self._kernel.run(self._datapath.follow, found.addresses)
+            if found.addresses != now.resolvers:
+                LOGGER.info("resolvers are now %s", ", ".join(map(str, found.addresses)))
+                await self._enforce(replace(now, resolvers=found.addresses, notes=found.notes))
+                self.lookups.use(now.policy, found.addresses, time.monotonic())
         except EnforcerError as exc:
             self._problems.raise_("resolvers", Problem(exc.message, exc.hint))
         else:
@@ -181,12 +185,16 @@ class Enforcement:
             self._datapath.enforce, wanted.policy, wanted.resolvers, elements, now
         )
         self.in_force = wanted
+        if wanted.notes:
+            self._problems.raise_(NOTES, Problem("; ".join(wanted.notes)))
+        else:
+            self._problems.settle(NOTES)
 
     async def _write(self, change: Change) -> None:
         await self._kernel.run(self._datapath.write, change, time.monotonic())
 
 
-def _resolvers(policy: Policy) -> tuple[Address, ...]:
-    if policy.resolvers is not None:
-        return policy.resolvers
-    return system_resolvers(ROOT).addresses
+def _resolvers(policy: Policy) -> SystemResolvers:
+    if policy.resolvers is None:
+        return system_resolvers(ROOT)
+    return SystemResolvers(policy.resolvers, ())

@@ -17,7 +17,7 @@ from enforcer.daemon.views import hosts_view
 POLICY = parse_policy(
     'version: 1\norganization: acme\nhosts: [ghcr.io, quay.io, "*.cdn.example.com"]\n', "p"
 )
-IN_FORCE = InForce(POLICY, Grants(POLICY.hosts), (), 0.0)
+IN_FORCE = InForce(POLICY, Grants(POLICY.hosts), (), (), 0.0)
 BINDINGS = tuple(
     Binding(host, ip_address("203.0.113.1"), (443,), 100.0, (Origin.ANSWER,))
     for host in ("a.cdn.example.com", "ghcr.io")
