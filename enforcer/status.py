@@ -20,7 +20,8 @@ from enforcer.edge.links import PROGRAMS, Links
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
 
-RESTART = "restart the daemon: systemctl restart enforcer"
+START = "start it: systemctl start enforcer"
+REPAIR = "a running daemon puts it back within seconds"
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,17 @@ class KernelState:
     def problems(self) -> list[dict[str, str | None]]:
         """Return what is missing of a whole data plane."""
         if not self.table.present:
-            return [_problem("the nftables table is gone: nothing is denied", RESTART)]
+            return [_problem("the nftables table is gone: nothing is denied", REPAIR)]
         found = []
         if not self.enforcing:
-            found.append(_problem("chains of the nftables table are missing", RESTART))
+            found.append(_problem("chains of the nftables table are missing", REPAIR))
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
-            found.append(_problem(text, RESTART))
+            found.append(_problem(text, REPAIR))
         for interface in self.expected:
             if missing := PROGRAMS - self.attachments.get(interface, frozenset()):
                 what = f"{', '.join(sorted(missing))} not attached to {interface}"
-                found.append(_problem(f"{what}: its answers are not learned", RESTART))
+                found.append(_problem(f"{what}: its answers are not learned", REPAIR))
         return found
 
 
@@ -93,7 +94,7 @@ def report(
     """
     problems: list[dict[str, str | None]] = []
     if daemon is None:
-        problems.append(_problem("the daemon is not running", "systemctl start enforcer"))
+        problems.append(_problem("the daemon is not running", START))
     # Without either there is nothing that could be missing.
     if daemon is not None or kernel.table.present:
         problems += kernel.problems()

@@ -37,7 +37,7 @@ def off(runtime_dir: Path) -> None:
     runtime = RuntimeDir(runtime_dir)
     try:
         client.request("POST", runtime.socket, "/off")
-    except NotRunning:
+    except NotRunning as exc:
         if not teardown.remove_leftovers(runtime):
-            raise
+            raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
     click.echo("enforcement is off: this machine may reach any address")

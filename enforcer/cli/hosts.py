@@ -38,5 +38,6 @@ def _as_text(entry: dict[str, Any]) -> str:
         learned = ", ".join(each["learned"])
         lines.append(f"  {each['address']:<39} {ports:<9} {each['expires_s']:>6} s  {learned}")
     if not entry["addresses"]:
-        lines.append("  no address yet")
+        wildcard = entry["host"].startswith("*.")
+        lines.append("  any name below it" if wildcard else "  no address yet")
     return "\n".join(lines)

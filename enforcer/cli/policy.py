@@ -67,7 +67,7 @@ def schema() -> None:
 def _summary(found: Policy) -> str:
     hosts, networks = len(found.hosts), len(found.networks)
     if found.mode is Mode.AUDIT:
-        effect = "logs what it would deny, and denies nothing"
+        effect = "counts what it would deny, and denies nothing"
     elif hosts or networks:
         effect = "denies everything else"
     else:

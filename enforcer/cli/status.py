@@ -73,7 +73,8 @@ def as_text(report: dict[str, Any]) -> str:
         rows.append(("daemon", "not running"))
     rows.append(("addresses", f"{report['addresses']} open"))
     if report["denied"]["total"] is not None:
-        rows.append(("denied", f"{report['denied']['total']} packets"))
+        label = "would deny" if report["mode"] == "audit" else "denied"
+        rows.append((label, f"{report['denied']['total']} packets since the ruleset was loaded"))
     if report["resolvers"]:
         rows.append(("resolvers", ", ".join(report["resolvers"])))
     rows.append(("interfaces", ", ".join(map(_interface, report["interfaces"]))))

@@ -48,8 +48,13 @@ class Refusal:
     def __str__(self) -> str:
         named = f"{self.host} answered {self.address}, which is"
         if self.private:
-            return f"{named} private (hint: set private: true)"
+            return f"{named} private"
         return f"{named} this machine's own or reserved and never learned"
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, if anything can be done."""
+        return f"set private: true for {self.host}" if self.private else None
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class PolicyFile(_Section):
     ]
     mode: Annotated[
         Literal["enforce", "audit"],
-        Field(description="audit logs what enforce would deny, and denies nothing"),
+        Field(description="audit counts what enforce would deny, and denies nothing"),
     ] = "enforce"
     registries: Annotated[
         list[Annotated[Choice, PlainValidator(choose), _PresetsSchema()]] | None,

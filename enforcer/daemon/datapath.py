@@ -74,6 +74,8 @@ class Datapath:
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
+        if self._program_id is not None and self._program_id not in self.hook.attached():
+            self.hook.attach(self.programs.connect_mark)
         facing = self.links.facing(resolvers)
         attached = self.links.attached()
         for interface in facing:

@@ -20,12 +20,13 @@ from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import SystemResolvers, system_resolvers
+from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
 ROOT = Path("/")
 NOTES = "name servers"
+FOLLOWING = "following the network"
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -51,7 +52,6 @@ class InForce:
 
         Raises:
             PolicyError: the file can't be used.
-            NoResolver: the policy follows the system's resolvers, and there are none.
         """
         policy = read_policy(policy_path)
         found = _resolvers(policy)
@@ -107,7 +107,6 @@ class Enforcement:
 
         Raises:
             PolicyError: it can't be used; what was in force still is.
-            NoResolver: there is nobody to ask; likewise.
             DatapathError: the kernel refuses it; likewise.
         """
         new, old = InForce.read(self.path), self.in_force
@@ -129,19 +128,29 @@ class Enforcement:
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:
-        """Follow the system's resolvers, the uplink and this machine's own addresses."""
-        now = self.in_force
+        """Follow the machine's resolvers, uplink and addresses; put back what is gone."""
         try:
-            found = _resolvers(now.policy)
-            await self._kernel.run(self._datapath.follow, found.addresses)
-            if found.addresses != now.resolvers:
-                LOGGER.info("resolvers are now %s", ", ".join(map(str, found.addresses)))
-                await self._enforce(replace(now, resolvers=found.addresses, notes=found.notes))
-                self.lookups.use(now.policy, found.addresses, time.monotonic())
+            wanted = self._followed()
+            await self._kernel.run(self._datapath.follow, wanted.resolvers)
+            gone = not await self._kernel.run(self._datapath.firewall.is_present)
+            if gone:
+                LOGGER.warning("the nftables table was gone and is put back")
+            if gone or wanted != self.in_force:
+                await self._enforce(wanted)
+                self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
         except EnforcerError as exc:
-            self._problems.raise_("resolvers", Problem(exc.message, exc.hint))
+            self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
         else:
-            self._problems.settle("resolvers")
+            self._problems.settle(FOLLOWING)
+
+    def _followed(self) -> InForce:
+        now = self.in_force
+        found = _resolvers(now.policy)
+        # A resolv.conf that is being rewritten is empty for a moment.
+        resolvers = found.addresses or now.resolvers
+        if resolvers != now.resolvers:
+            LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
+        return replace(now, resolvers=resolvers, notes=found.notes)
 
     def take_events(self) -> None:
         """Take the answers that the kernel passed on."""
@@ -166,7 +175,7 @@ class Enforcement:
         )
         key = f"addresses of {answer.qname.to_text(omit_final_dot=True)}"
         if change.refused:
-            self._problems.raise_(key, Problem(str(change.refused[0])))
+            self._problems.raise_(key, Problem(str(change.refused[0]), change.refused[0].hint))
         elif answer.addresses:
             self._problems.settle(key)
         self.writer.put(change)
@@ -195,6 +204,10 @@ class Enforcement:
 
 
 def _resolvers(policy: Policy) -> SystemResolvers:
-    if policy.resolvers is None:
+    if policy.resolvers is not None:
+        return SystemResolvers(policy.resolvers, ())
+    try:
         return system_resolvers(ROOT)
-    return SystemResolvers(policy.resolvers, ())
+    except NoResolver as exc:
+        # Closed without anybody to ask, rather than open until there is.
+        return SystemResolvers((), (str(exc),))

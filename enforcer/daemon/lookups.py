@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import dns.name
 
@@ -34,16 +34,20 @@ class Lookups:
         self._observe = observe
         self._problems = problems
         self._schedule = Schedule(random.random)
+        self._resolvers: tuple[Address, ...] = ()
         self._resolver = Resolver(())
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
 
-    def use(self, policy: Policy, resolvers: Sequence[Address], now: float) -> None:
+    def use(self, policy: Policy, resolvers: tuple[Address, ...], now: float) -> None:
         """Look up what *policy* names, through *resolvers*, from now on."""
         names = [host.pattern.name for host in policy.hosts if not host.pattern.wildcard]
+        if resolvers != self._resolvers:
+            # What could not be looked up may be now: no name waits for its turn.
+            self._schedule = Schedule(random.random)
+            self._resolvers, self._resolver = resolvers, Resolver(resolvers)
         self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
-        self._resolver = Resolver(resolvers)
         self._problems.retain(KEY, {_key(name) for name in names})
         self._wake.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -16,7 +17,7 @@ from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement, InForce
 from enforcer.daemon.kernel_thread import KernelThread
-from enforcer.daemon.problems import Problems
+from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.views import daemon_view, hosts_view
 from enforcer.edge.control import Server
 from enforcer.edge.notify import notify
@@ -173,18 +174,22 @@ class Daemon:
         task.add_done_callback(self._signalled.discard)
 
     async def _reload_on_signal(self) -> None:
-        try:
+        # Logged and shown as a problem; nobody waits for an answer.
+        with contextlib.suppress(EnforcerError):
             await self._reload({})
-        except EnforcerError as exc:
-            LOGGER.error("reload: %s; the policy before stays in force", exc)
 
     async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
         async with self._reloading:
             notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
             try:
                 await self._enforcement.reload()
+            except EnforcerError as exc:
+                text = f"the policy file is not in force: {exc.message}"
+                self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
+                raise
             finally:
                 notify("READY=1\nSTATUS=enforcing")
+        self._problems.settle("reload")
         policy = self._enforcement.in_force.policy
         LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
         return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}

@@ -19,17 +19,17 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
         RuntimeDirError: a live instance holds the directory.
         DatapathError: the kernel refuses.
     """
-    runtime.hold()
     firewall, links = Firewall(), Links()
     try:
-        found = firewall.inspect().present or bool(links.attached())
-        found = found or runtime.recorded() is not None
+        if not (firewall.inspect().present or links.attached() or runtime.recorded()):
+            return False
+        runtime.hold()
         remove(firewall, links, runtime)
     finally:
         links.close()
         firewall.close()
         runtime.release()
-    return found
+    return True
 
 
 def remove(firewall: Firewall, links: Links, runtime: RuntimeDir) -> None:

@@ -43,12 +43,12 @@ def hosts_view(
 ) -> dict[str, Any]:
     """Return the document of `enforcer hosts --json`: what the policy permits of *wanted*.
 
-    Exact hosts of the policy appear without an address too; names below a
-    wildcard once an answer was seen for them, or when one is asked for.
+    What the policy lists appears without an address too; names below a wildcard
+    once an answer was seen for them, or when one is asked for.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for grant in in_force.grants:
-        if not grant.pattern.wildcard and (wanted is None or wanted.covers(grant.pattern)):
+        if wanted is None or wanted.covers(grant.pattern):
             found[str(grant.pattern)] = []
     if wanted is not None and not wanted.wildcard and in_force.grants.match(wanted.name):
         found[str(wanted)] = []

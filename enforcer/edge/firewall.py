@@ -70,6 +70,17 @@ class Firewall:
         """
         self.apply(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
 
+    def is_present(self) -> bool:
+        """Tell whether our table exists; cheap, however many elements it holds.
+
+        Raises:
+            DatapathError: nft could not list the tables.
+        """
+        done = self._run((self._nft, "list", "tables", FAMILY), "")
+        if done.returncode:
+            raise _translated("nft could not list the tables", done.stderr)
+        return f"table {FAMILY} {TABLE}" in done.stdout.splitlines()
+
     def inspect(self) -> TableState:
         """Return what the kernel holds of our table now.
 

@@ -13,6 +13,9 @@ from enforcer.errors import EnforcerError
 
 DEFAULT_RUNTIME_DIR = Path("/run/enforcer")
 RUNTIME_DIR_VARIABLE = "ENFORCER_RUNTIME_DIR"
+# Beside the default directory, not in it: the lock outlives the choice of another.
+NAMESPACE_LOCKS = Path("/run/enforcer.namespaces")
+NETWORK_NAMESPACE = Path("/proc/self/ns/net")
 SOCKET = "control.sock"
 LOCK = "lock"
 RECORD = "attachments.json"
@@ -45,43 +48,26 @@ class RuntimeDir:
         self.path = path
         self.socket = path / SOCKET
         self.cgroup = path / CGROUP
-        self._lock: TextIO | None = None
+        self._locks: list[TextIO] = []
 
     def hold(self) -> None:
-        """Create the directory and lock it until this process ends.
+        """Lock the directory and this network namespace until this process ends.
+
+        Two instances in one namespace would take turns replacing one table.
 
         Raises:
-            RuntimeDirError: it can't be written, or another instance holds it.
+            RuntimeDirError: it can't be written, or another instance holds either.
         """
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("a+", encoding="ascii")
-        except OSError as exc:
-            raise RuntimeDirError(
-                f'runtime directory "{self.path}" can\'t be used: {exc.strerror}',
-                hint="name another with --runtime-dir",
-            ) from exc
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
-            raise RuntimeDirError(
-                f'another enforcer (pid {owner}) runs with runtime directory "{self.path}"',
-                hint="stop it, or name another directory with --runtime-dir",
-            ) from exc
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
+        namespace = NAMESPACE_LOCKS / str(NETWORK_NAMESPACE.stat().st_ino)
+        for path in (self.path / LOCK, namespace):
+            self._locks.append(_lock(path, owner=f"pid {os.getpid()}, {self.path}"))
 
     def release(self) -> None:
-        """Give the directory up; its socket goes, the lock file stays for the next."""
-        self.socket.unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Give the directory up; its socket goes, the lock files stay for the next."""
+        if self._locks:
+            self.socket.unlink(missing_ok=True)
+        while self._locks:
+            self._locks.pop().close()
 
     def record(self, attachments: Attachments) -> None:
         """Remember *attachments* beyond the end of this process."""
@@ -108,3 +94,28 @@ class RuntimeDir:
     def forget(self) -> None:
         """Remove the record: nothing of ours is attached any more."""
         (self.path / RECORD).unlink(missing_ok=True)
+
+
+def _lock(path: Path, owner: str) -> TextIO:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = path.open("a+", encoding="utf-8")
+    except OSError as exc:
+        raise RuntimeDirError(
+            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror}',
+            hint="name another with --runtime-dir",
+        ) from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise RuntimeDirError(
+            f"another enforcer runs here: {holder}",
+            hint="stop it first; there is one for each network namespace and runtime directory",
+        ) from exc
+    lock.truncate(0)
+    lock.write(f"{owner}\n")
+    lock.flush()
+    return lock

@@ -15,19 +15,20 @@ from enforcer.core.table import ABSENT, ListedElement, TableState
 from enforcer.edge.links import PROGRAMS
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
-from enforcer.kernel_checks.wsl import Platform
+from enforcer.kernel_checks.wsl import detect
 from enforcer.status import KernelState, report
 from tests.golden.golden import assert_golden
 
 FOLDER = Path(__file__).parent / "status"
+NOWHERE = Path("/nonexistent")
 LINUX = Findings(
     "6.8.0-48-generic",
-    Platform(0, "this machine: its users and the containers behind it", ()),
+    detect("6.8.0-48-generic", NOWHERE, NOWHERE),
     (Result("version", Outcome.SUPPORTED, "Linux 6.8.0-48-generic"),),
 )
 WSL = Findings(
     "6.6.87.2-microsoft-standard-WSL2",
-    Platform(2, "all WSL 2 distributions: they share one kernel", ("Windows is not restricted",)),
+    detect("6.6.87.2-microsoft-standard-WSL2", NOWHERE, NOWHERE),
     (),
 )
 TABLE = TableState(

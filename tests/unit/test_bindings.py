@@ -148,8 +148,8 @@ def test_a_host_whose_promise_has_ended_is_not_named() -> None:
 
 
 REFUSED = {
-    "private": ("10.1.2.3", (), "which is private (hint: set private: true)"),
-    "unique local": ("fd00::1", (), "which is private (hint: set private: true)"),
+    "private": ("10.1.2.3", (), "which is private"),
+    "unique local": ("fd00::1", (), "which is private"),
     "loopback": ("127.0.0.1", (), "never learned"),
     "metadata service": ("169.254.169.254", (), "never learned"),
     "mapped": ("::ffff:c612:1", (), "never learned"),
@@ -167,6 +167,7 @@ def test_what_may_not_be_learned_is_reported(named: str, own: tuple[str, ...], r
     (refusal,) = change.refused
     assert str(refusal).startswith(f"registry.corp.example answered {address(named)}, which is")
     assert reason in str(refusal)
+    assert (refusal.hint is None) == ("never" in reason)
     assert targets(held.elements(0.0)) == [("198.18.0.1", 443)]
 
 

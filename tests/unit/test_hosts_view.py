@@ -27,18 +27,18 @@ BINDINGS = tuple(
 @pytest.mark.parametrize(
     ("wanted", "listed"),
     [
-        (None, ["a.cdn.example.com", "ghcr.io", "quay.io"]),
+        (None, ["*.cdn.example.com", "a.cdn.example.com", "ghcr.io", "quay.io"]),
         ("ghcr.io", ["ghcr.io"]),
         ("quay.io", ["quay.io"]),
         ("new.cdn.example.com", ["new.cdn.example.com"]),
-        ("*.cdn.example.com", ["a.cdn.example.com"]),
+        ("*.cdn.example.com", ["*.cdn.example.com", "a.cdn.example.com"]),
         ("*.io", ["ghcr.io", "quay.io"]),
         ("docker.io", []),
         ("cdn.example.com", []),
     ],
 )
 def test_permitted_hosts_are_listed(wanted: str | None, listed: list[str]) -> None:
-    """Exact hosts always, names below a wildcard when seen or asked for, others never."""
+    """What the policy lists always, names below a wildcard when seen or asked for."""
     pattern = None if wanted is None else parse_pattern(wanted, shared=True)
     document = hosts_view(IN_FORCE, BINDINGS, pattern, now=40.0)
     assert [entry["host"] for entry in document["hosts"]] == listed

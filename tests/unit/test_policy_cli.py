@@ -106,7 +106,7 @@ def test_an_invalid_policy_is_an_error_of_exit_code_2(tmp_path: Path, command: l
     [
         ("", "acme permits 0 hosts and 0 networks\nenforce: denies everything: no registry"),
         ("networks: [10.0.0.1]", "0 hosts and 1 network\nenforce: denies everything else"),
-        ("mode: audit", "audit: logs what it would deny, and denies nothing"),
+        ("mode: audit", "audit: counts what it would deny, and denies nothing"),
     ],
 )
 def test_validate_says_what_the_policy_does(tmp_path: Path, body: str, said: str) -> None:

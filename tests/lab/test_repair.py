@@ -1,0 +1,100 @@
+"""What goes missing under a running daemon is put back, and what it lacks at the start follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enforcer.edge.cgroup import CgroupHook
+from tests.lab.connect import attempt
+from tests.lab.daemon import Enforcer, running
+from tests.lab.footprint import footprint
+from tests.lab.lab import Lab
+from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.wait import until
+
+pytestmark = pytest.mark.root
+
+# Three rounds of the daemon's own look-around.
+REPAIRED_WITHIN_S = 15
+
+
+def is_closed(lab: Lab) -> bool:
+    """Tell whether the registry that is not permitted is refused, and the other is not."""
+    permitted, other = (attempt(lab.net.host, r.addresses[0]).outcome for r in (ALLOWED, DENIED))
+    return (permitted, other) == ("connected", "ECONNREFUSED")
+
+
+def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
+    """The table, the filters of an interface, the cgroup program: told, then whole again."""
+    with running(lab.net, policy) as enforcer:
+        whole = footprint(lab.net)
+        hook = CgroupHook(Path(lab.net.cgroup))
+
+        def detach() -> None:
+            for program in hook.attached():
+                hook.detach(program)
+
+        def repaired() -> bool:
+            return footprint(lab.net) == whole and bool(enforcer.status()["healthy"])
+
+        for damage in (
+            lambda: lab.net.host.run("nft", "delete", "table", "inet", "enforcer"),
+            lambda: lab.net.host.run("tc", "qdisc", "del", "dev", "eth0", "clsact"),
+            detach,
+        ):
+            damage()
+            until(lambda: not enforcer.status()["healthy"], 2, "status to tell the damage")
+            until(repaired, REPAIRED_WITHIN_S, "the repair")
+            assert is_closed(lab)
+
+
+def test_a_machine_without_a_resolver_starts_closed_and_follows(lab: Lab, policy: str) -> None:
+    """Nobody to ask is no reason to be open; a resolver that comes later is followed."""
+    with_resolvers = lab.net.host.resolv_conf.read_text()
+    lab.net.host.resolv_conf.write_text("")
+    with running(lab.net, policy) as enforcer:
+        status = enforcer.status()
+        assert status["enforcing"]
+        assert any("name server" in problem["text"] for problem in status["problems"])
+        refused = [attempt(lab.net.host, r.addresses[0]).outcome for r in (ALLOWED, DENIED)]
+        assert refused == ["ECONNREFUSED", "ECONNREFUSED"]
+        lab.net.host.resolv_conf.write_text(with_resolvers)
+        until(lambda: is_closed(lab), REPAIRED_WITHIN_S, "the resolvers to be followed")
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+
+
+def test_a_failed_reload_stays_visible_until_a_good_one(lab: Lab, policy: str) -> None:
+    """Who asks later sees that the file and what is in force differ."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.policy_file.write_text("hosts: [")
+        assert enforcer.cli("reload", check=False).returncode == 2
+        problems = enforcer.status()["problems"]
+        assert any("policy file is not in force" in problem["text"] for problem in problems)
+        enforcer.policy_file.write_text(policy)
+        enforcer.cli("reload")
+        assert enforcer.status()["healthy"]
+
+
+def test_one_instance_a_network_namespace(lab: Lab, policy: str) -> None:
+    """Another runtime directory makes no second firewall, and takes none away."""
+    with running(lab.net, policy) as first:
+        before = footprint(lab.net)
+        second = Enforcer(lab.net, policy, name="second")
+        for command in (("run", "--policy", str(second.policy_file)), ("off",)):
+            refused = second.cli(*command, check=False)
+            assert refused.returncode == 1
+            assert str(first.process.pid) in refused.stderr
+            assert str(first.runtime_dir) in refused.stderr
+        assert footprint(lab.net) == before
+        assert first.status()["healthy"]
+
+
+def test_off_without_anything_says_so(lab: Lab, policy: str) -> None:
+    """Nothing to remove is told as that, and nothing is made."""
+    enforcer = Enforcer(lab.net, policy)
+    done = enforcer.cli("off", check=False)
+    assert done.returncode == 3
+    assert "nothing to remove" in done.stderr
+    assert not enforcer.runtime_dir.exists()
