@@ -9,7 +9,7 @@ import click
 from enforcer.kernel_checks import report, suite
 
 
-@click.command()
+@click.command(short_help="Tell whether this machine can enforce.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def check(context: click.Context, *, as_json: bool) -> None:

@@ -24,7 +24,7 @@ def reload(runtime_dir: Path) -> None:
     click.echo(f"policy {answer['path']} in force: {answer['hosts']} hosts")
 
 
-@click.command()
+@click.command(short_help="Stop, and remove all from the kernel.")
 @runtime_dir_option
 def off(runtime_dir: Path) -> None:
     """Stop enforcing: end the daemon and remove all it put in the kernel.

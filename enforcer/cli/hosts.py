@@ -14,7 +14,7 @@ from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 
 
-@click.command()
+@click.command(short_help="Show the addresses open for each host.")
 @click.argument("host", required=False)
 @json_option
 @runtime_dir_option

@@ -18,7 +18,7 @@ from enforcer.errors import PolicyError, PolicyProblem
 MAX_BYTES = 32 * 1024 * 1024
 
 HINTS = {
-    errno.EACCES: "run as root, or let your user read it and the directories above it",
+    errno.EACCES: "run as root",
     errno.EPERM: "run as root",
     errno.ELOOP: "it is a symbolic link to itself",
     errno.ENAMETOOLONG: "check the path",

@@ -194,6 +194,11 @@ def main() -> None:
     except NOT_AS_TOLD as error:
         click.secho(f"This is not as told: {error}", fg="red", bold=True, err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     tell(f"All as told, in {time.monotonic() - begin:.0f} s.")
 
 
