@@ -25,8 +25,10 @@ enum {
 	MAX_QUERIES = 16384,
 	MAX_LEARNED = 65536,
 	MAX_RESOLVERS = 64,
-	/* Grows by the node: a bound for the kernel, none for the policy. */
-	MAX_GRANTS = 1 << 24,
+	/* Grows by the node: a bound for the kernel, none for the policy. Before Linux
+	 * 5.11 a trie is charged for all of it at once, and 4 GiB are refused (E2BIG).
+	 */
+	MAX_GRANTS = 1 << 22,
 	MAX_REFUSED = 4096,
 };
 
@@ -49,11 +51,12 @@ enum answer_flags {
 enum stat {
 	STAT_QUERIES, /* remembered queries for a permitted name */
 	STAT_ANSWERS, /* answers to them */
-	STAT_LEARNED, /* address records learned in the kernel */
+	STAT_LEARNED, /* (address, port) pairs learned in the kernel */
 	STAT_REFUSED, /* address records that the refused map held back */
 	STAT_UNUSUAL, /* answers left to user space */
 	STAT_LOST, /* events that did not fit into the perf ring */
 	STAT_MARKED, /* first SYNs marked */
+	STAT_FAILED, /* map updates that the kernel refused */
 	NR_STATS,
 };
 

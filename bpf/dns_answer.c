@@ -69,9 +69,8 @@ static __always_inline void learn(struct grant *grant, u8 family, const u8 *addr
 		key.port = grant->ports[i];
 		if (!key.port)
 			break;
-		learned.update(&key, &value);
+		count(learned.update(&key, &value) ? STAT_FAILED : STAT_LEARNED);
 	}
-	count(STAT_LEARNED);
 }
 
 /*

@@ -37,8 +37,7 @@ static __always_inline void remember_query(struct __sk_buff *skb)
 	key.port = d.source_port;
 	__builtin_memcpy(&key.id, s->message, sizeof(key.id));
 	now = bpf_ktime_get_ns();
-	queries.update(&key, &now);
-	count(STAT_QUERIES);
+	count(queries.update(&key, &now) ? STAT_FAILED : STAT_QUERIES);
 }
 
 int dns_query(struct __sk_buff *skb)

@@ -18,7 +18,7 @@ QUERY_TIMEOUT_S = 30
 MAX_QUERIES = 16384
 MAX_LEARNED = 65536
 MAX_RESOLVERS = 64
-MAX_GRANTS = 1 << 24
+MAX_GRANTS = 1 << 22
 MAX_REFUSED = 4096
 CONFIG_KEY = 0
 
@@ -53,6 +53,7 @@ class Stat(enum.IntEnum):
     UNUSUAL = 4
     LOST = 5
     MARKED = 6
+    FAILED = 7
 
 
 class Config(ctypes.Structure):

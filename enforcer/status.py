@@ -71,8 +71,8 @@ def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> Kernel
     """
     recorded = runtime.recorded()
     bridged = False
-    if recorded is not None and Path(recorded.cgroup).exists():
-        bridged = recorded.program_id in CgroupHook(Path(recorded.cgroup)).attached()
+    if recorded is not None and (hook := CgroupHook(Path(recorded.cgroup))).exists:
+        bridged = bool(set(recorded.program_ids) & set(hook.attached()))
     return KernelState(
         table=firewall.inspect(),
         interfaces=links.names(),

@@ -17,12 +17,14 @@ from enforcer.core.grants import Grants
 from enforcer.core.policy import Policy
 from enforcer.core.ruleset import DEFAULT_EXEMPT, Capabilities, compile_ruleset
 from enforcer.daemon import teardown
-from enforcer.edge.cgroup import CgroupHook, find_cgroup2, mount_cgroup2
+from enforcer.edge.cgroup import CgroupHook, mount_cgroup2, program_id
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import PROGRAMS, Links
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
+from enforcer.kernel_checks.cgroup2 import mounts
 
+MOUNTINFO = Path("/proc/self/mountinfo")
 # An element this close to its end is not worth a write: 0 would mean for ever.
 LEAST_TIMEOUT_MS = 1
 
@@ -43,11 +45,13 @@ class Datapath:
         self, runtime: RuntimeDir, cgroup: Path | None, capabilities: Capabilities
     ) -> None:
         self._runtime = runtime
-        self._nonce = secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
+        self._predecessor = runtime.recorded()
+        # A killed predecessor's ruleset is in force until ours is: it knows that nonce.
+        self._nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
         self.firewall = Firewall()
         self.links = Links()
         self._capabilities = capabilities
-        self.hook = CgroupHook(cgroup or find_cgroup2() or mount_cgroup2(runtime.cgroup))
+        self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs()
         self.own: frozenset[Address] = frozenset()
         self._attached: frozenset[str] = frozenset()
@@ -63,11 +67,18 @@ class Datapath:
 
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
-        before = self._runtime.recorded()
-        self._program_id = self.hook.attach(self.programs.connect_mark)
-        self._record()
-        if before is not None:
+        before, self._predecessor = self._predecessor, None
+        if before is not None and before.cgroup != str(self.hook.path):
             teardown.detach(before)
+            before = None
+        stale = () if before is None else before.program_ids
+        self._program_id = program_id(self.programs.connect_mark)
+        # Recorded first: what is attached must be found whatever happens next.
+        self._record(*stale)
+        self.hook.attach(self.programs.connect_mark)
+        for old in stale:
+            self.hook.detach(old)
+        self._record()
 
     def follow(self, resolvers: Collection[Address]) -> None:
         """Trust *resolvers*, on the interfaces that face them now."""
@@ -92,11 +103,12 @@ class Datapath:
             self._attached = frozenset(facing)
             self._record()
 
-    def _record(self) -> None:
-        # Before connect_mark is attached there is an earlier instance's record to keep.
+    def _record(self, *stale: int) -> None:
+        # Before connect_mark is attached there is a predecessor's record to keep.
         if self._program_id is not None:
+            ids = (self._program_id, *stale)
             interfaces = tuple(sorted(self._attached))
-            self._runtime.record(Attachments(str(self.hook.path), self._program_id, interfaces))
+            self._runtime.record(Attachments(str(self.hook.path), ids, interfaces, self._nonce))
 
     def enforce(
         self,
@@ -121,10 +133,11 @@ class Datapath:
     def write(self, change: Change, now: float) -> None:
         """Program what *change* says into the sets."""
         pairs = [(element.address, element.port) for element in change.delete]
-        if pairs:
+        try:
             self.programs.forget(pairs)
             self.firewall.delete(pairs)
-        self.firewall.program(tuple(_timed(change.rewrite, now)))
+        finally:
+            self.firewall.program(tuple(_timed(change.rewrite, now)))
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
@@ -142,3 +155,12 @@ def _timed(elements: Iterable[Element], now: float) -> Iterable[TimedElement]:
         timeout_ms = math.ceil((element.expires - now) * 1000)
         if timeout_ms >= LEAST_TIMEOUT_MS:
             yield TimedElement(element.address, element.port, timeout_ms, comment(element.hosts))
+
+
+def _new_nonce() -> int:
+    return secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
+
+
+def _cgroup2_root() -> Path | None:
+    mounted = mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape"))
+    return Path(mounted[0]) if mounted else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from enforcer.log import LOGGER
 ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
+ADDRESSES = "addresses of "
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -109,22 +111,27 @@ class Enforcement:
             PolicyError: it can't be used; what was in force still is.
             DatapathError: the kernel refuses it; likewise.
         """
-        new, old = InForce.read(self.path), self.in_force
+        new, old = await asyncio.to_thread(InForce.read, self.path), self.in_force
         policy = new.policy
-        await self._learn(new)
-        # What was learned until now was learned by the old grants: it must be in
-        # the books before they are compared with the new ones.
-        self.take_events()
-        change = self._bindings.retain(
-            new.grants, time.monotonic(), min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
-        )
         try:
+            await self._learn(new)
+            # What was learned until now was learned by the old grants: it must be in
+            # the books before they are compared with the new ones.
+            self.take_events()
+            # From here on answers are judged by the new grants, also while nft runs.
+            self.in_force = new
+            change = self._bindings.retain(
+                new.grants, time.monotonic(), min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
+            )
+            # Takes back what the writer still holds for hosts that are gone, too.
+            self.writer.put(change)
             await self._enforce(new)
         except DatapathError:
+            self.in_force = old
             await self._learn(old)
+            self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
-        # Takes back what the writer still held for hosts that are gone, too.
-        self.writer.put(change)
+        self._problems.retain(ADDRESSES, {ADDRESSES + str(g.pattern) for g in new.grants})
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:
@@ -173,7 +180,8 @@ class Enforcement:
         change = self._bindings.observe(
             answer, grant, time.monotonic(), origin=origin, own=self._datapath.own
         )
-        key = f"addresses of {answer.qname.to_text(omit_final_dot=True)}"
+        # One for each pattern: names below a wildcard are anybody's to make up.
+        key = ADDRESSES + str(grant.pattern)
         if change.refused:
             self._problems.raise_(key, Problem(str(change.refused[0]), change.refused[0].hint))
         elif answer.addresses:

@@ -18,8 +18,10 @@ from enforcer.daemon.problems import Problem, Problems
 from enforcer.edge.resolver import CONCURRENT_LOOKUPS, Resolver
 
 KEY = "lookup of "
-# Answers cut short are looked up at once, but no flood of them piles up here.
+# Answers cut short are looked up at once, but no flood of them piles up here, and
+# our own lookup, whose answer may be cut as well, is no reason for another.
 MAX_SOON = 1024
+AGAIN_AFTER_S = 60.0
 
 
 class Lookups:
@@ -38,12 +40,20 @@ class Lookups:
         self._resolver = Resolver(())
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._started: dict[dns.name.Name, float] = {}
         self._broken: BaseException | None = None
 
-    def use(self, policy: Policy, resolvers: tuple[Address, ...], now: float) -> None:
-        """Look up what *policy* names, through *resolvers*, from now on."""
+    def use(
+        self,
+        policy: Policy,
+        resolvers: tuple[Address, ...],
+        now: float,
+        *,
+        anew: bool = False,
+    ) -> None:
+        """Look up what *policy* names, through *resolvers*, from now on; *anew*: all at once."""
         names = [host.pattern.name for host in policy.hosts if not host.pattern.wildcard]
-        if resolvers != self._resolvers:
+        if anew or resolvers != self._resolvers:
             # What could not be looked up may be now: no name waits for its turn.
             self._schedule = Schedule(random.random)
             self._resolvers, self._resolver = resolvers, Resolver(resolvers)
@@ -66,10 +76,9 @@ class Lookups:
                     raise self._broken
                 self._start_due(limit=2 * CONCURRENT_LOOKUPS)
                 due = self._schedule.next_due()
-                if len(self._running) >= 2 * CONCURRENT_LOOKUPS:
-                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                pause = None if due is None else max(0.0, due - time.monotonic())
+                full = len(self._running) >= 2 * CONCURRENT_LOOKUPS
+                # A finished lookup wakes us too.
+                pause = None if full or due is None else max(0.0, due - time.monotonic())
                 try:
                     await asyncio.wait_for(self._wake.wait(), pause)
                 except asyncio.TimeoutError:
@@ -80,7 +89,11 @@ class Lookups:
 
     def soon(self, name: dns.name.Name) -> None:
         """Look *name* up now: an answer to somebody else's query for it came incomplete."""
-        if len(self._running) < MAX_SOON:
+        now = time.monotonic()
+        if len(self._started) > 2 * (MAX_SOON + len(self._schedule)):
+            self._started = {n: t for n, t in self._started.items() if now - t < AGAIN_AFTER_S}
+        fresh = now - self._started.get(name, -AGAIN_AFTER_S) >= AGAIN_AFTER_S
+        if fresh and len(self._running) < MAX_SOON:
             self._spawn(name, scheduled=False)
 
     def _start_due(self, limit: int | None) -> None:
@@ -89,6 +102,7 @@ class Lookups:
             self._spawn(name, scheduled=True)
 
     def _spawn(self, name: dns.name.Name, *, scheduled: bool) -> None:
+        self._started[name] = time.monotonic()
         task = asyncio.ensure_future(self._look_up(name, scheduled=scheduled))
         self._running.add(task)
         task.add_done_callback(self._finished)

@@ -106,22 +106,42 @@ class Daemon:
         for line in self._findings.platform.notes:
             LOGGER.info("%s", line)
         LOGGER.info("restricts %s", self._findings.platform.scope)
+        server = Server(
+            self._runtime.socket,
+            reads={"/status": self._status, "/hosts": self._hosts},
+            changes={"/reload": self._reload, "/off": self._off},
+        )
         # A killed predecessor left the machine closed: a failed start keeps it so.
-        before = await self._kernel.run(self._datapath.firewall.inspect)
+        closed = await self._kernel.run(self._datapath.firewall.is_present)
+        events = self._datapath.programs.open_events()
+        tasks: list[asyncio.Future[Any]] = []
         try:
-            await self._start()
-        except BaseException:
-            if not before.present:
-                await self._kernel.run(self._datapath.remove)
-            raise
-        await self._serve()
+            try:
+                await server.start()
+                if closed:  # and its sets go on being filled meanwhile
+                    tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
+                await self._start(events)
+            except BaseException:
+                if not closed:
+                    await self._undo()
+                raise
+            if not tasks:
+                tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
+            work = (self._enforcement.lookups.run(), self._follow(), self._stop.wait())
+            tasks += [asyncio.ensure_future(each) for each in work]
+            await self._until_stopped(tasks)
+        finally:
+            await _cancelled([*tasks, *self._signalled])
+            for fd in events:
+                asyncio.get_running_loop().remove_reader(fd)
+            await server.stop()
         notify("STOPPING=1")
         await self._kernel.run(self._datapath.remove)
         LOGGER.info("stopped: this machine may reach any address")
 
-    async def _start(self) -> None:
+    async def _start(self, events: tuple[int, ...]) -> None:
         loop = asyncio.get_running_loop()
-        for fd in self._datapath.programs.open_events():
+        for fd in events:
             loop.add_reader(fd, self._enforcement.take_events)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -137,30 +157,17 @@ class Daemon:
             len(self._enforcement),
         )
 
-    async def _serve(self) -> None:
-        server = Server(
-            self._runtime.socket,
-            reads={"/status": self._status, "/hosts": self._hosts},
-            changes={"/reload": self._reload, "/off": self._off},
-        )
-        await server.start()
-        work = (
-            self._enforcement.writer.run(),
-            self._enforcement.lookups.run(),
-            self._follow(),
-            self._stop.wait(),
-        )
-        tasks = [asyncio.ensure_future(each) for each in work]
+    async def _until_stopped(self, tasks: list[asyncio.Future[Any]]) -> None:
         notify("READY=1\nSTATUS=enforcing")
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # all but the last end by failing
+
+    async def _undo(self) -> None:
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # all but the last end by failing
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await server.stop()
+            await self._kernel.run(self._datapath.remove)
+        except EnforcerError as exc:
+            LOGGER.error("left in the kernel: %s", exc)
 
     async def _follow(self) -> None:
         while True:
@@ -195,8 +202,9 @@ class Daemon:
         return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
 
     async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        await self._kernel.run(self._datapath.remove)
-        self._stop.set()
+        async with self._reloading:
+            await self._kernel.run(self._datapath.remove)
+            self._stop.set()
         return {}
 
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
@@ -222,6 +230,12 @@ class Daemon:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force
         return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
+
+
+async def _cancelled(tasks: list[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class UnknownHost(EnforcerError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from enforcer.edge.cgroup import CgroupHook
+from enforcer.edge.cgroup import CgroupHook, unmount_cgroup2
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
 from enforcer.edge.runtime import Attachments, RuntimeDir
@@ -33,17 +34,28 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
 
 
 def remove(firewall: Firewall, links: Links, runtime: RuntimeDir) -> None:
-    """Remove all that is ours, the table last: until then nothing more is permitted."""
-    links.detach()
+    """Remove all that is ours, the table late: until then nothing more is permitted.
+
+    Raises:
+        EnforcerError: something stayed; everything else was removed all the same.
+    """
+    with contextlib.ExitStack() as stack:  # the last one first, whatever fails
+        stack.callback(unmount_cgroup2, runtime.cgroup)
+        stack.callback(firewall.remove)
+        stack.callback(_detach_recorded, runtime)
+        stack.callback(links.detach)
+    runtime.forget()
+
+
+def _detach_recorded(runtime: RuntimeDir) -> None:
     attachments = runtime.recorded()
     if attachments is not None:
         detach(attachments)
-    firewall.remove()
-    runtime.forget()
 
 
 def detach(attachments: Attachments) -> None:
     """Detach what an earlier instance recorded, as far as it is still there."""
     hook = CgroupHook(Path(attachments.cgroup))
-    if hook.path.exists():
-        hook.detach(attachments.program_id)
+    if hook.exists:
+        for program_id in attachments.program_ids:
+            hook.detach(program_id)

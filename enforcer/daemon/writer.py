@@ -11,6 +11,7 @@ from enforcer.daemon.problems import Problem, Problems
 from enforcer.errors import DatapathError
 
 KEY = "elements"
+RETRY_AFTER_S = 1.0
 
 
 class Writer:
@@ -50,5 +51,15 @@ class Writer:
                 await self._write(batch)
             except DatapathError as exc:
                 self._problems.raise_(KEY, Problem(exc.message, exc.hint))
+                self._put_back(batch)
+                await asyncio.sleep(RETRY_AFTER_S)
+                self._wake.set()
             else:
                 self._problems.settle(KEY)
+
+    def _put_back(self, batch: Change) -> None:
+        """Keep *batch* for the next one, below what has come since."""
+        later = Change(tuple(self._rewrite.values()), tuple(self._delete.values()))
+        self._rewrite, self._delete = {}, {}
+        self.put(batch)
+        self.put(later)

@@ -22,7 +22,7 @@ ALLOW_MULTI = 1 << 1
 # The kernel refuses more programs of one type on one cgroup (BPF_CGROUP_MAX_PROGS).
 MAX_PROGRAMS = 64
 PROGRAM = "connect_mark"
-MOUNTINFO = Path("/proc/self/mountinfo")
+MNT_DETACH = 2  # include/uapi/linux/fs.h, umount2(2)
 
 
 class _Attach(ctypes.Structure):
@@ -93,14 +93,15 @@ class CgroupHook:
 
     path: Path
 
-    def attach(self, program_fd: int) -> int:
-        """Attach a sock_ops program beside those of others; return its id."""
+    @property
+    def exists(self) -> bool:
+        """Whether the directory is a cgroup: only then can anything be attached to it."""
+        return (self.path / "cgroup.procs").exists()
+
+    def attach(self, program_fd: int) -> None:
+        """Attach a sock_ops program beside those of others."""
         with self._open("attach to") as target:
-            attr = _Attach(target, program_fd, CGROUP_SOCK_OPS, ALLOW_MULTI)
-            # EEXIST: it is there already.
-            with _suppress(errno.EEXIST):
-                bpf(PROG_ATTACH, attr)
-            return int(_info(program_fd).id)
+            bpf(PROG_ATTACH, _Attach(target, program_fd, CGROUP_SOCK_OPS, ALLOW_MULTI))
 
     def detach(self, program_id: int) -> None:
         """Detach the program with *program_id* if it is attached here and ours by name."""
@@ -142,13 +143,9 @@ class CgroupHook:
                 os.close(fd)
 
 
-def find_cgroup2(mountinfo: Path = MOUNTINFO) -> Path | None:
-    """Return where the root of cgroup v2 is mounted, or None (proc(5), mountinfo)."""
-    for line in mountinfo.read_text("utf-8").splitlines():
-        mount, _, source = line.partition(" - ")
-        if source.split()[0] == "cgroup2" and mount.split()[3] == "/":
-            return Path(mount.split()[4].encode().decode("unicode_escape"))
-    return None
+def program_id(program_fd: int) -> int:
+    """Return the id of a loaded program."""
+    return int(_info(program_fd).id)
 
 
 def mount_cgroup2(at: Path) -> Path:
@@ -165,6 +162,13 @@ def mount_cgroup2(at: Path) -> Path:
             hint="mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
         )
     return at
+
+
+def unmount_cgroup2(at: Path) -> None:
+    """Undo `mount_cgroup2`, if it was done."""
+    if at.is_mount():
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.umount2(os.fsencode(at), MNT_DETACH)
 
 
 def _name_of(program_id: int) -> str:
@@ -204,12 +208,3 @@ def bpf(command: int, attr: ctypes.Structure) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result
-
-
-@contextlib.contextmanager
-def _suppress(code: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno != code:
-            raise

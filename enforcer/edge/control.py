@@ -15,6 +15,10 @@ from enforcer.errors import EnforcerError
 Handler = Callable[[Mapping[str, str]], Awaitable[object]]
 
 
+class ControlError(EnforcerError):
+    """The control socket can't be opened."""
+
+
 class Server:
     """Serve *reads* (GET) and *changes* (POST), a path each, to root alone."""
 
@@ -28,12 +32,20 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen. The socket is never visible with a wider mode than 0600."""
-        self._path.unlink(missing_ok=True)
+        """Listen. The socket is never visible with a wider mode than 0600.
+
+        Raises:
+            ControlError: the path can't be listened at.
+        """
         await self._runner.setup()
         before = os.umask(0o177)
         try:
+            self._path.unlink(missing_ok=True)
             await web.UnixSite(self._runner, os.fspath(self._path)).start()
+        except OSError as exc:
+            raise ControlError(
+                f'can\'t listen at "{self._path}": {exc}', hint="name a shorter --runtime-dir"
+            ) from exc
         finally:
             os.umask(before)
 

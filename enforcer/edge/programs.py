@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, TypeVar
 
 import bcc  # noqa: TID251 - this is its edge
 
@@ -19,6 +20,9 @@ from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network
 from enforcer.core.grants import Grant
 from enforcer.core.names import trie_prefix
 from enforcer.errors import DatapathError
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 # 64 pages a CPU hold some hundred answers while user space is busy.
 RING_PAGES = 64
@@ -62,11 +66,13 @@ class Programs:
         self._events: list[Event] = []
         self._readers: tuple[int, ...] = ()
         self._grants: dict[bytes, Grant] = {}
-        self._resolvers: frozenset[Address] = frozenset()
+        self._resolvers: dict[Address, int] = {}
         self._refused: dict[Network, abi.Refusal] = {}
 
     def close(self) -> None:
         """Let go of programs and maps; what is attached stays in the kernel."""
+        # Rings are freed with the object: reading one afterwards would crash.
+        self._readers = ()
         self._bpf.cleanup()
 
     def configure(self, *, nonce: int, min_ttl_s: int, grace_s: int) -> None:
@@ -76,34 +82,20 @@ class Programs:
 
     def set_resolvers(self, resolvers: Iterable[Address]) -> None:
         """Trust answers from *resolvers* alone."""
-        wanted = frozenset(resolvers)
-        for address in wanted - self._resolvers:
-            self._update("resolvers", abi.MappedAddress.of(address), ctypes.c_uint32(1))
-        for address in self._resolvers - wanted:
-            self._delete("resolvers", abi.MappedAddress.of(address))
-        self._resolvers = wanted
+        wanted = dict.fromkeys(resolvers, 1)
+        self._sync("resolvers", self._resolvers, wanted, abi.MappedAddress.of, ctypes.c_uint32)
 
     def set_grants(self, grants: Iterable[Grant]) -> None:
         """Permit the names of *grants* alone; new ones first, so that none has a gap."""
         wanted = {trie_prefix(grant.pattern): grant for grant in grants}
-        for prefix, grant in wanted.items():
-            if self._grants.get(prefix) != grant:
-                self._update("grants", _name_key(prefix), _grant_value(grant))
-        for prefix in self._grants.keys() - wanted.keys():
-            self._delete("grants", _name_key(prefix))
-        self._grants = wanted
+        self._sync("grants", self._grants, wanted, _name_key, _grant_value)
 
     def set_own_addresses(self, own: Iterable[Address]) -> None:
         """Never learn the well-known prefixes and *own*, the addresses of this machine."""
-        wanted = dict.fromkeys(PRIVATE, abi.Refusal.PRIVATE)
+        wanted: dict[Network, abi.Refusal] = dict.fromkeys(PRIVATE, abi.Refusal.PRIVATE)
         wanted |= dict.fromkeys(NEVER_LEARNED, abi.Refusal.NEVER)
         wanted |= dict.fromkeys((_host_network(a) for a in own), abi.Refusal.NEVER)
-        for network, refusal in wanted.items():
-            if self._refused.get(network) != refusal:
-                self._update("refused", _refused_key(network), ctypes.c_uint32(refusal))
-        for network in self._refused.keys() - wanted.keys():
-            self._delete("refused", _refused_key(network))
-        self._refused = wanted
+        self._sync("refused", self._refused, wanted, _refused_key, ctypes.c_uint32)
 
     def forget(self, pairs: Iterable[tuple[Address, int]]) -> None:
         """Drop learned (address, port) pairs, so that no SYN to them is marked."""
@@ -160,16 +152,35 @@ class Programs:
             )
         )
 
+    def _sync(
+        self,
+        table: str,
+        held: dict[K, V],
+        wanted: dict[K, V],
+        key: Callable[[K], Any],
+        value: Callable[[V], Any],
+    ) -> None:
+        """Make *table* hold *wanted*; *held* mirrors it after every step, also if one fails."""
+        for name, content in wanted.items():
+            if held.get(name) != content:
+                self._update(table, key(name), value(content))
+                held[name] = content
+        for name in held.keys() - wanted.keys():
+            self._delete(table, key(name))
+            del held[name]
+
     def _update(self, table: str, key: Any, value: Any) -> None:
         fd = self._bpf[table.encode()].map_fd
-        call = bcc.lib.bpf_update_elem
-        if call(fd, ctypes.byref(key), ctypes.byref(value), 0) < 0:
+        if bcc.lib.bpf_update_elem(fd, ctypes.byref(key), ctypes.byref(value), 0) < 0:
             error = os.strerror(ctypes.get_errno())
             raise DatapathError(f'BPF map "{table}" refused an entry: {error}')
 
     def _delete(self, table: str, key: Any) -> None:
-        # ENOENT is fine: an LRU map may have dropped it.
-        bcc.lib.bpf_delete_elem(self._bpf[table.encode()].map_fd, ctypes.byref(key))
+        fd = self._bpf[table.encode()].map_fd
+        # ENOENT: an LRU map may have dropped it.
+        failed = bcc.lib.bpf_delete_elem(fd, ctypes.byref(key)) < 0
+        if failed and (code := ctypes.get_errno()) != errno.ENOENT:
+            raise DatapathError(f'BPF map "{table}" kept an entry: {os.strerror(code)}')
 
 
 def source() -> str:

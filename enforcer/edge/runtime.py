@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -32,13 +34,15 @@ class Attachments:
 
     Attributes:
         cgroup: directory of the sock_ops hook.
-        program_id: of connect_mark on it.
+        program_ids: of connect_mark on it; two while one takes over from another.
         interfaces: with dns_query and dns_answer.
+        nonce: the mark that the ruleset accepts.
     """
 
     cgroup: str
-    program_id: int
+    program_ids: tuple[int, ...]
     interfaces: tuple[str, ...]
+    nonce: int
 
 
 class RuntimeDir:
@@ -70,41 +74,55 @@ class RuntimeDir:
             self._locks.pop().close()
 
     def record(self, attachments: Attachments) -> None:
-        """Remember *attachments* beyond the end of this process."""
+        """Remember *attachments* beyond the end of this process, for root alone.
+
+        Raises:
+            RuntimeDirError: it can't be written.
+        """
         new = self.path / f"{RECORD}.new"
-        new.write_text(json.dumps(asdict(attachments)) + "\n", encoding="utf-8")
-        new.replace(self.path / RECORD)
+        with _translated(new):
+            new.unlink(missing_ok=True)
+            new.touch(mode=0o600)
+            new.write_text(json.dumps(asdict(attachments)) + "\n", encoding="utf-8")
+            new.replace(self.path / RECORD)
 
     def recorded(self) -> Attachments | None:
-        """Return what the last instance recorded, if it left anything."""
+        """Return what the last instance recorded, if it left anything.
+
+        Raises:
+            RuntimeDirError: it can't be read.
+        """
+        record = self.path / RECORD
         try:
-            data = json.loads((self.path / RECORD).read_text("utf-8"))
+            with _translated(record):
+                if not record.exists():
+                    return None
+                data = json.loads(record.read_text("utf-8"))
             return Attachments(
                 cgroup=str(data["cgroup"]),
-                program_id=int(data["program_id"]),
+                program_ids=tuple(map(int, data["program_ids"])),
                 interfaces=tuple(map(str, data["interfaces"])),
+                nonce=int(data["nonce"]),
             )
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError) as exc:
             raise RuntimeDirError(
-                f'"{self.path / RECORD}" can\'t be read: {exc}', hint="remove the file"
+                f'"{record}" makes no sense: {exc!r}', hint="remove the file"
             ) from exc
 
     def forget(self) -> None:
-        """Remove the record: nothing of ours is attached any more."""
-        (self.path / RECORD).unlink(missing_ok=True)
+        """Remove the record: nothing of ours is attached any more.
+
+        Raises:
+            RuntimeDirError: it can't be removed.
+        """
+        with _translated(self.path / RECORD):
+            (self.path / RECORD).unlink(missing_ok=True)
 
 
 def _lock(path: Path, owner: str) -> TextIO:
-    try:
+    with _translated(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = path.open("a+", encoding="utf-8")
-    except OSError as exc:
-        raise RuntimeDirError(
-            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror}',
-            hint="name another with --runtime-dir",
-        ) from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
@@ -119,3 +137,14 @@ def _lock(path: Path, owner: str) -> TextIO:
     lock.write(f"{owner}\n")
     lock.flush()
     return lock
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise RuntimeDirError(
+            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror}',
+            hint="make room and run as root, or name another with --runtime-dir",
+        ) from exc

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 
 import pytest
 
+from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt
-from tests.lab.daemon import running
+from tests.lab.daemon import Enforcer, NotStarted, running
 from tests.lab.footprint import footprint
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
@@ -84,6 +87,57 @@ def test_a_new_daemon_follows_a_killed_one(lab: Lab, policy: str) -> None:
         assert enforcer.status()["healthy"]
         assert _outcomes(lab) == CLOSED_TO_OTHERS
     assert footprint(lab.net) == before
+
+
+def test_first_connections_work_while_a_new_daemon_takes_over(lab: Lab, policy: str) -> None:
+    """A start that waits for a dead name keeps the kernel learning under the old ruleset."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        lab.nameserver.silence("dead.test")
+        enforcer.policy_file.write_text(f"{policy}  - dead.test\n")
+        starting = threading.Thread(target=enforcer.start)
+        starting.start()
+        try:
+            until(lambda: "restricts" in enforcer.log, 10, "the start")
+            until(lambda: lab.nameserver.queries["dead.test", "A"] > 0, 10, "the first lookup")
+            made = connect_to_answers(lab.net.host, FRESH_ZONE, family=4, count=100)
+            assert made.ok == 100
+        finally:
+            starting.join()
+
+
+def test_an_orderly_stop_waits_for_a_reload(lab: Lab, policy: str) -> None:
+    """SIGTERM right after SIGHUP leaves nothing either."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.process.send_signal(signal.SIGHUP)
+        enforcer.process.send_signal(signal.SIGTERM)
+        assert enforcer.process.wait(20) == 0
+    assert footprint(lab.net) == before
+
+
+def test_a_start_that_fails_late_leaves_nothing(lab: Lab, policy: str) -> None:
+    """A control socket whose path is too long for one: an error, and an open machine as before."""
+    before = footprint(lab.net)
+    enforcer = Enforcer(lab.net, policy)
+    enforcer.runtime_dir = enforcer.directory / ("n" * 120)
+    with pytest.raises(NotStarted, match="can't listen") as refused:
+        enforcer.start()
+    assert refused.value.status == 1
+    assert "Traceback" not in refused.value.stderr
+    assert footprint(lab.net) == before
+
+
+def test_a_long_answer_is_not_looked_up_for_ever(lab: Lab, policy: str) -> None:
+    """The daemon's own lookup is cut short too, and is no reason for the next one."""
+    addresses = [f"198.18.9.{n}" for n in range(1, 61)]
+    lab.nameserver.add("registry.allowed.test", *addresses, ALLOWED.addresses[0])
+    with running(lab.net, policy) as enforcer:
+        until(lambda: enforcer.status()["addresses"] > len(addresses), 10, "all addresses")
+        asked = lab.nameserver.queries["registry.allowed.test", "A"]
+        assert enforcer.cli("hosts").stdout.count("198.18.9.") == len(addresses)
+        assert lab.nameserver.queries["registry.allowed.test", "A"] - asked < 5
+        assert asked < 20
 
 
 def test_sighup_puts_another_policy_in_force(lab: Lab, policy: str) -> None:
