@@ -24,7 +24,7 @@ enum {
 	QUERY_TIMEOUT_S = 30,
 	MAX_QUERIES = 16384,
 	MAX_LEARNED = 65536,
-	MAX_RESOLVERS = 64,
+	MAX_RESOLVERS = 4096,
 	/* Grows by the node: a bound for the kernel, none for the policy. Before Linux
 	 * 5.11 a trie is charged for all of it at once, and 4 GiB are refused (E2BIG).
 	 */

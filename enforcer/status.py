@@ -7,12 +7,12 @@ added to it there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from enforcer.core.interfaces import DEFAULT_EXEMPT, is_exempt
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DEFAULT_EXEMPT, FORWARD_CHAIN, OUTPUT_CHAIN
+from enforcer.core.ruleset import FORWARD_CHAIN, OUTPUT_CHAIN
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.firewall import Firewall
@@ -30,6 +30,7 @@ class KernelState:
 
     Attributes:
         interfaces: all of them, by name.
+        uplinks: those of the default routes.
         attachments: the programs of ours on each interface that has any.
         expected: the interfaces that the last instance attached them to.
         bridged: connect_mark is attached where the last instance put it.
@@ -37,6 +38,7 @@ class KernelState:
 
     table: TableState
     interfaces: tuple[str, ...]
+    uplinks: frozenset[str]
     attachments: dict[str, frozenset[str]]
     expected: tuple[str, ...]
     bridged: bool
@@ -45,6 +47,10 @@ class KernelState:
     def enforcing(self) -> bool:
         """Whether packets of the machine and of its containers are judged."""
         return self.table.present and {OUTPUT_CHAIN, FORWARD_CHAIN} <= set(self.table.hooks)
+
+    def role(self, interface: str) -> str:
+        """Return what the ruleset does with what leaves by *interface*."""
+        return "exempt" if is_exempt(interface, DEFAULT_EXEMPT, self.uplinks) else "guarded"
 
     def problems(self) -> list[dict[str, str | None]]:
         """Return what is missing of a whole data plane."""
@@ -76,6 +82,7 @@ def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> Kernel
     return KernelState(
         table=firewall.inspect(),
         interfaces=links.names(),
+        uplinks=links.uplinks(),
         attachments=links.attached(),
         expected=() if recorded is None else recorded.interfaces,
         bridged=bridged,
@@ -114,18 +121,13 @@ def report(
         },
         "resolvers": [],
         "interfaces": [
-            {"name": name, "role": _role(name), "learning": name in kernel.attachments}
+            {"name": name, "role": kernel.role(name), "learning": name in kernel.attachments}
             for name in kernel.interfaces
         ],
         "addresses": len(kernel.table.elements),
         "denied": {"total": kernel.table.denied, "recent": []},
     }
     return document | (daemon or {}) | {"problems": problems}
-
-
-def _role(interface: str) -> str:
-    exempt = any(fnmatchcase(interface, pattern) for pattern in DEFAULT_EXEMPT)
-    return "exempt" if exempt else "guarded"
 
 
 def _checks(findings: Findings) -> list[dict[str, str]]:

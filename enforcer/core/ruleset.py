@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from enforcer.core.addresses import Address, Network
 from enforcer.core.elements import TimedElement
+from enforcer.core.interfaces import matching
 from enforcer.core.policy import Mode
 
 FAMILY = "inet"
@@ -51,10 +52,6 @@ SET_SIZE = 65536
 # first SYN, and user space, which replaces it by the exact lifetime within
 # milliseconds. Long enough to outlive a restart of the daemon.
 LEARNED_TIMEOUT_S = 60
-
-# Interfaces that lead to the machine itself or to its containers, whose own
-# way out is judged at the uplink.
-DEFAULT_EXEMPT = ("lo", "docker0", "br-*", "cni*", "podman*", "virbr*", "lxcbr*", "veth*")
 
 # IFNAMSIZ is 16 with the NUL. A lone `*` would exempt everything.
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
@@ -97,6 +94,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     resolvers: Collection[Address],
     nonce: int,
     exempt: Sequence[str],
+    uplinks: Collection[str],
     capabilities: Capabilities,
     elements: Sequence[TimedElement] = (),
 ) -> str:
@@ -108,6 +106,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         resolvers: the trusted ones, the only destinations of port 53.
         nonce: the mark of a first SYN to a learned address; not 0, 32 bits.
         exempt: interface names, or their beginnings with a final ``*``.
+        uplinks: interfaces that are never exempt, whatever they are called.
         capabilities: what the kernel was found able to do.
         elements: addresses permitted from the first packet on.
 
@@ -116,7 +115,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     """
     if not 0 < nonce < 1 << 32:
         raise ValueError("the nonce must be a 32-bit number other than 0, which every packet has")
-    for name in exempt:
+    for name in (*exempt, *uplinks):
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
     body = [
@@ -125,7 +124,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         *_base_chain(OUTPUT_CHAIN, _own_traffic(capabilities), mode, nonce),
         *_base_chain(FORWARD_CHAIN, (), mode, nonce),
         *_block(f"chain {LEARNED_CHAIN}", _learned()),
-        *_block(f"chain {PERMITTED_CHAIN}", _permitted(exempt, capabilities)),
+        *_block(f"chain {PERMITTED_CHAIN}", _permitted(exempt, uplinks, capabilities)),
         *_block(f"chain {LAST_CHAIN[mode]}", _last(mode, capabilities)),
     ]
     table = f"table {FAMILY} {TABLE}"
@@ -216,7 +215,9 @@ def _learned() -> Iterator[str]:
         yield f"{_FIRST_SYN} add @{names.allow} {{ {key} }} accept"
 
 
-def _permitted(exempt: Sequence[str], capabilities: Capabilities) -> Iterator[str]:
+def _permitted(
+    exempt: Sequence[str], uplinks: Collection[str], capabilities: Capabilities
+) -> Iterator[str]:
     if capabilities.ct:
         yield "ct state established accept"
         # Conntrack helpers open RELATED flows to any port: errors only.
@@ -225,7 +226,9 @@ def _permitted(exempt: Sequence[str], capabilities: Capabilities) -> Iterator[st
         yield "# no connection tracking: only what opens a connection is judged"
         yield f"{_NOT_FIRST_SYN} accept"
         yield from (f"{errors} accept" for errors in _ICMP_ERRORS)
-    yield from (f'oifname "{name}" accept' for name in exempt)
+    for name in exempt:
+        but = ", ".join(f'"{uplink}"' for uplink in matching(name, uplinks))
+        yield (f"oifname != {{ {but} }} " if but else "") + f'oifname "{name}" accept'
     for names in SETS.values():
         yield f"{names.protocol} daddr @{names.networks} accept"
     for names in SETS.values():

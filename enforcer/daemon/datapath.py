@@ -14,8 +14,9 @@ from enforcer.core.addresses import Address
 from enforcer.core.bindings import Change, Element
 from enforcer.core.elements import TimedElement, comment
 from enforcer.core.grants import Grants
+from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Policy
-from enforcer.core.ruleset import DEFAULT_EXEMPT, Capabilities, compile_ruleset
+from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.edge.cgroup import CgroupHook, mount_cgroup2, program_id
 from enforcer.edge.firewall import Firewall
@@ -54,6 +55,7 @@ class Datapath:
         self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs()
         self.own: frozenset[Address] = frozenset()
+        self.uplinks: frozenset[str] = frozenset()
         self._attached: frozenset[str] = frozenset()
         self._program_id: int | None = None
 
@@ -82,6 +84,7 @@ class Datapath:
 
     def follow(self, resolvers: Collection[Address]) -> None:
         """Trust *resolvers*, on the interfaces that face them now."""
+        self.uplinks = self.links.uplinks()
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
@@ -125,6 +128,7 @@ class Datapath:
                 resolvers=resolvers,
                 nonce=self._nonce,
                 exempt=DEFAULT_EXEMPT,
+                uplinks=self.uplinks,
                 capabilities=self._capabilities,
                 elements=tuple(_timed(elements, now)),
             )

@@ -138,11 +138,13 @@ class Enforcement:
         """Follow the machine's resolvers, uplink and addresses; put back what is gone."""
         try:
             wanted = self._followed()
+            uplinks = self._datapath.uplinks
             await self._kernel.run(self._datapath.follow, wanted.resolvers)
+            moved = uplinks != self._datapath.uplinks
             gone = not await self._kernel.run(self._datapath.firewall.is_present)
             if gone:
                 LOGGER.warning("the nftables table was gone and is put back")
-            if gone or wanted != self.in_force:
+            if gone or moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
         except EnforcerError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -58,6 +59,17 @@ class Links:
         """Return the names of all interfaces."""
         with _translated("list interfaces"):
             return tuple(str(m.get_attr("IFLA_IFNAME")) for m in self._ipr.get_links())
+
+    def uplinks(self) -> frozenset[str]:
+        """Return the interfaces of the default routes of both families."""
+        with _translated("list routes"):
+            return frozenset(
+                self._name(hop["oif"])
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for route in self._ipr.get_default_routes(family=family)
+                for hop in route.get_attr("RTA_MULTIPATH") or ({"oif": route.get_attr("RTA_OIF")},)
+                if hop["oif"]  # none: an unreachable route
+            )
 
     def facing(self, resolvers: Iterable[Address]) -> tuple[str, ...]:
         """Return the interfaces that queries to *resolvers* leave by, and the loopback.

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from enforcer.core.elements import TimedElement
+from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DEFAULT_EXEMPT, FULL, compile_ruleset
+from enforcer.core.ruleset import FULL, compile_ruleset
 from tests.golden.golden import assert_golden
 
 GOLDEN = Path(__file__).parent / "ruleset"
@@ -25,6 +26,7 @@ FULL_CASE: dict[str, Any] = {
     "resolvers": (ip_address("10.77.0.1"), ip_address("fd77::1")),
     "nonce": 0x5EED0001,
     "exempt": DEFAULT_EXEMPT,
+    "uplinks": ("eth0",),
     "capabilities": FULL,
     "elements": (
         TimedElement(ip_address("2001:db8::443"), 443, 360_000, "*.pkg.dev, ghcr.io"),
@@ -64,6 +66,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "everything-permitted": {"networks": (ip_network("0.0.0.0/0"), ip_network("::/0"))},
     "one-exempt-interface": {"exempt": ("lo",)},
+    "uplink-named-like-a-bridge": {"uplinks": ("br-lan", "docker0")},
 }
 
 

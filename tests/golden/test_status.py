@@ -41,6 +41,7 @@ TABLE = TableState(
 WHOLE = KernelState(
     table=TABLE,
     interfaces=("lo", "eth0", "docker0"),
+    uplinks=frozenset({"eth0"}),
     attachments={"lo": PROGRAMS, "eth0": PROGRAMS},
     expected=("eth0", "lo"),
     bridged=True,

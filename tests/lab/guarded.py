@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from enforcer.core.elements import TimedElement
+from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DEFAULT_EXEMPT, FULL, Capabilities, compile_ruleset
+from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
 from enforcer.core.table import TableState
 from enforcer.edge.firewall import Firewall
 from tests.lab.namespace import Namespace
@@ -55,6 +56,7 @@ class Host:
             "resolvers": (),
             "nonce": NONCE,
             "exempt": DEFAULT_EXEMPT,
+            "uplinks": (),
             "capabilities": FULL,
         }
         self.apply(compile_ruleset(**{**parts, **changes}, elements=elements))

@@ -220,6 +220,7 @@ def test_a_ruleset_that_is_refused_changes_nothing(net: Topology, host: Host) ->
         resolvers=(),
         nonce=NONCE,
         exempt=(),
+        uplinks=(),
         capabilities=FULL,
     )
     with pytest.raises(DatapathError, match="Could not process rule"):

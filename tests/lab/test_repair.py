@@ -98,3 +98,15 @@ def test_off_without_anything_says_so(lab: Lab, policy: str) -> None:
     assert done.returncode == 3
     assert "nothing to remove" in done.stderr
     assert not enforcer.runtime_dir.exists()
+
+
+def test_an_uplink_named_like_a_bridge_is_guarded(lab: Lab, policy: str) -> None:
+    """The default route leads out, whatever its interface is called; also when that changes."""
+    host = lab.net.host
+    with running(lab.net, policy) as enforcer:
+        host.ip("link set eth0 down", "link set eth0 name br-lan", "link set br-lan up")
+        host.ip("route add default via 10.77.0.1", "address add fd77::2/64 dev br-lan nodad")
+        until(lambda: is_closed(lab), REPAIRED_WITHIN_S, "the uplink to be followed")
+        roles = {each["name"]: each["role"] for each in enforcer.status()["interfaces"]}
+        assert (roles["br-lan"], roles["br-lab"]) == ("guarded", "exempt")
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")

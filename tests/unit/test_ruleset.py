@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from enforcer.core.addresses import Network
 from enforcer.core.elements import TimedElement
+from enforcer.core.interfaces import DEFAULT_EXEMPT, is_exempt
 from enforcer.core.policy import Mode
 from enforcer.core.ruleset import (
-    DEFAULT_EXEMPT,
     FULL,
     SETS,
     Capabilities,
@@ -50,6 +50,7 @@ def compiled(
         resolvers=(),
         nonce=nonce,
         exempt=exempt,
+        uplinks=(),
         capabilities=capabilities,
         elements=elements,
     )
@@ -160,3 +161,20 @@ def test_an_element_keeps_its_milliseconds() -> None:
         '198.18.0.1 . 80 timeout 60001ms comment "ghcr.io",',
         '198.18.0.1 . 443 timeout 60s comment "ghcr.io",',
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "uplinks", "exempt"),
+    [
+        ("lo", ("eth0",), True),
+        ("docker0", ("eth0",), True),
+        ("br-1234", ("eth0",), True),
+        ("eth0", ("eth0",), False),
+        ("br-lan", ("br-lan",), False),
+        ("br-1234", ("br-lan",), True),
+        ("docker1", ("eth0",), False),
+    ],
+)
+def test_an_uplink_is_never_exempt(name: str, uplinks: tuple[str, ...], exempt: bool) -> None:
+    """Container bridges are, unless the default route leads over one of that name."""
+    assert is_exempt(name, DEFAULT_EXEMPT, uplinks) is exempt
