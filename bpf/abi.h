@@ -22,6 +22,10 @@ enum {
 	 * retries after 2-5 s; glibc's largest timeout is 30 s).
 	 */
 	QUERY_TIMEOUT_S = 30,
+	/* Owners move hosts before a long TTL has run out, and common resolvers keep
+	 * nothing for longer (unbound's cache-max-ttl).
+	 */
+	MAX_TTL_S = 86400,
 	MAX_QUERIES = 16384,
 	MAX_LEARNED = 65536,
 	MAX_RESOLVERS = 4096,

@@ -51,10 +51,16 @@ int connect_mark(struct bpf_sock_ops *ops)
 	if (!cfg || !sk)
 		return 1;
 	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		/* A mark that is there already routes for somebody else. */
-		if (sk->mark == 0 && is_learned(ops)) {
+		/* A mark of somebody else routes for them. Ours stays on a socket that is
+		 * connected again, to another address: that one must be learned too.
+		 */
+		if (sk->mark != 0 && sk->mark != cfg->nonce)
+			return 1;
+		if (is_learned(ops)) {
 			set_mark(ops, cfg->nonce);
 			count(STAT_MARKED);
+		} else if (sk->mark) {
+			set_mark(ops, 0);
 		}
 	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		/* Conntrack knows the connection from here on. */

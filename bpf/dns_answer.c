@@ -87,10 +87,11 @@ static __always_inline int walk_record(struct scratch *s, struct grant *grant,
 	u16 type, rdlength;
 	const u8 *record, *rdata;
 
+	/* Before the mask, which would turn the message's end into its start. */
+	if (offset > MESSAGE_MAX - RECORD_FIXED || offset + RECORD_FIXED > len)
+		return -1;
 	asm volatile("" : "+r"(offset));
 	offset &= MESSAGE_MAX - 1;
-	if (offset + RECORD_FIXED > len)
-		return -1;
 	record = &s->message[offset];
 	rdata = record + RECORD_FIXED;
 	type = be16(record + 2);
@@ -102,6 +103,8 @@ static __always_inline int walk_record(struct scratch *s, struct grant *grant,
 	ttl = be32(record + 6);
 	if (ttl >> 31) /* RFC 2181 8: treat as zero */
 		ttl = 0;
+	if (ttl > MAX_TTL_S)
+		ttl = MAX_TTL_S;
 	if (ttl > read_back(s->ttl))
 		ttl = read_back(s->ttl);
 

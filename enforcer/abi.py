@@ -10,6 +10,7 @@ import enum
 import ipaddress
 
 from enforcer.core.addresses import Address
+from enforcer.core.answers import MAX_TTL_S as MAX_TTL_S  # noqa: PLC0414  part of the mirror
 from enforcer.core.grants import MAX_PORTS as MAX_PORTS  # noqa: PLC0414  part of the mirror
 
 NAME_SIZE = 256

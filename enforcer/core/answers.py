@@ -24,6 +24,10 @@ import dns.rrset
 from enforcer.core.addresses import Address
 from enforcer.errors import MalformedAnswer
 
+# Owners move hosts before a long TTL has run out, and common resolvers keep
+# nothing for longer (unbound's cache-max-ttl).
+MAX_TTL_S = 86_400
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,7 +38,8 @@ class Answer:
         addresses: those of the RRset at the end of the CNAME chain from
             *qname*; none after NXDOMAIN, NODATA, a truncated answer, or a
             question for anything but A or AAAA.
-        ttl_s: the smallest TTL of that chain and RRset; 0 without addresses.
+        ttl_s: the smallest TTL of that chain and RRset, at most MAX_TTL_S; 0 without
+            addresses.
         truncated: it did not come whole: whoever needs the addresses looks the
             name up.
     """
@@ -75,7 +80,8 @@ def parse(wire: bytes, *, cut: bool = False) -> Answer:
     except dns.exception.DNSException as exc:
         raise MalformedAnswer(f"DNS answer can't be understood: {exc}") from exc
     addresses = _addresses(chain.answer)
-    return Answer(qname, addresses, chain.minimum_ttl if addresses else 0, truncated=False)
+    ttl_s = min(chain.minimum_ttl, MAX_TTL_S) if addresses else 0
+    return Answer(qname, addresses, ttl_s, truncated=False)
 
 
 def _checked(message: dns.message.Message) -> dns.message.QueryMessage:

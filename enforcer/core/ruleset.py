@@ -63,6 +63,8 @@ _PRIORITY = "filter - 10"
 
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
 _NOT_FIRST_SYN = "tcp flags & (syn | ack) != syn"
+# They lead on from the destination judged here, or differ from the socket's.
+_SOURCE_ROUTES = ("exthdr rt exists", "ip option lsrr exists", "ip option ssrr exists")
 _ICMP_ERRORS = (
     "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
     "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
@@ -172,7 +174,8 @@ def _set(name: str, head: Iterable[str], elements: Iterable[str]) -> list[str]:
 
 def _element(element: TimedElement) -> str:
     seconds, rest_ms = divmod(element.timeout_ms, 1000)
-    timeout = f"{element.timeout_ms}ms" if rest_ms else f"{seconds}s"
+    # nft 1.0.6 reads no number of nine digits: never all of it in milliseconds.
+    timeout = f"{seconds}s{rest_ms}ms" if rest_ms else f"{seconds}s"
     note = f' comment "{element.comment}"' if element.comment else ""
     return f"{_written(element.address.packed)} . {element.port} timeout {timeout}{note}"
 
@@ -180,6 +183,7 @@ def _element(element: TimedElement) -> str:
 def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[str]:
     lines = (
         f"type filter hook {hook} priority {_PRIORITY}; policy accept;",
+        *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
         f"meta mark {nonce:#010x} jump {LEARNED_CHAIN}",
         f"jump {PERMITTED_CHAIN}",
         *own,

@@ -126,6 +126,7 @@ class Enforcement:
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
             await self._enforce(new)
+            await self._forget_unbound()
         except DatapathError:
             self.in_force = old
             await self._learn(old)
@@ -193,6 +194,13 @@ class Enforcement:
     def hosts(self) -> tuple[Binding, ...]:
         """Return which addresses are open for each host."""
         return self._bindings.hosts(time.monotonic())
+
+    async def _forget_unbound(self) -> None:
+        """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
+        self.take_events()
+        bound = {(e.address, e.port) for e in self._bindings.elements(time.monotonic())}
+        learned = await self._kernel.run(self._datapath.programs.learned)
+        await self._kernel.run(self._datapath.programs.forget, learned.keys() - bound)
 
     async def _learn(self, wanted: InForce) -> None:
         await self._kernel.run(self._datapath.learn, wanted.policy, wanted.grants, wanted.resolvers)

@@ -203,7 +203,8 @@ def test_a_query_to_another_resolver_is_not_remembered(programs: Programs) -> No
 
 
 @pytest.mark.parametrize(
-    ("ttl", "expected"), [(0, MIN_TTL_S), (59, MIN_TTL_S), (61, 61), (3600, 3600)]
+    ("ttl", "expected"),
+    [(0, MIN_TTL_S), (59, MIN_TTL_S), (61, 61), (3600, 3600), (2**31 - 1, 86400)],
 )
 def test_the_lifetime_is_the_ttl_raised_to_the_minimum_and_the_grace(
     programs: Programs, ttl: int, expected: int

@@ -158,7 +158,7 @@ def test_an_element_keeps_its_milliseconds() -> None:
         for port, timeout_ms in ((443, 60_000), (80, 60_001))
     )
     assert block(compiled(elements=elements), "set allow4")[-3:-1] == [
-        '198.18.0.1 . 80 timeout 60001ms comment "ghcr.io",',
+        '198.18.0.1 . 80 timeout 60s1ms comment "ghcr.io",',
         '198.18.0.1 . 443 timeout 60s comment "ghcr.io",',
     ]
 
