@@ -4,7 +4,7 @@
  * the nonce, so that the ruleset lets it pass before user space has programmed
  * the set.
  */
-#include "maps.h"
+#include "learned.h"
 #include "packet.h"
 
 enum {
@@ -19,10 +19,9 @@ static __always_inline void set_mark(struct bpf_sock_ops *ops, u32 mark)
 	bpf_setsockopt(ops, LEVEL_SOCKET, OPTION_MARK, &mark, sizeof(mark));
 }
 
-static __always_inline int is_learned(struct bpf_sock_ops *ops)
+static __always_inline int leads_to_learned(struct bpf_sock_ops *ops)
 {
 	struct learned_key key = {};
-	struct learned *value;
 	u32 words[4];
 
 	if (ops->family == FAMILY_INET) {
@@ -39,8 +38,7 @@ static __always_inline int is_learned(struct bpf_sock_ops *ops)
 		return 0;
 	}
 	key.port = bpf_ntohl(ops->remote_port);
-	value = learned.lookup(&key);
-	return value && value->expires_ns > bpf_ktime_get_ns();
+	return is_learned(&key);
 }
 
 int connect_mark(struct bpf_sock_ops *ops)
@@ -56,7 +54,7 @@ int connect_mark(struct bpf_sock_ops *ops)
 		 */
 		if (sk->mark != 0 && sk->mark != cfg->nonce)
 			return 1;
-		if (is_learned(ops)) {
+		if (leads_to_learned(ops)) {
 			set_mark(ops, cfg->nonce);
 			count(STAT_MARKED);
 		} else if (sk->mark) {

@@ -5,3 +5,4 @@
 #include "dns_query.c"
 #include "dns_answer.c"
 #include "connect_mark.c"
+#include "forward_mark.c"

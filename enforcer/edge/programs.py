@@ -48,7 +48,7 @@ class Event:
 
 
 class Programs:
-    """Compile, load and feed dns_query, dns_answer and connect_mark.
+    """Compile, load and feed dns_query, dns_answer, forward_mark and connect_mark.
 
     Raises:
         DatapathError: the kernel refuses a program or a map.
@@ -62,6 +62,7 @@ class Programs:
             sched_cls, sock_ops = bcc.BPF.SCHED_CLS, bcc.BPF.SOCK_OPS
             self.dns_query: int = self._bpf.load_func(b"dns_query", sched_cls).fd
             self.dns_answer: int = self._bpf.load_func(b"dns_answer", sched_cls).fd
+            self.forward_mark: int = self._bpf.load_func(b"forward_mark", sched_cls).fd
             self.connect_mark: int = self._bpf.load_func(b"connect_mark", sock_ops).fd
         self._events: list[Event] = []
         self._readers: tuple[int, ...] = ()
