@@ -7,21 +7,28 @@ added to it there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from enforcer.core.interfaces import DEFAULT_EXEMPT, is_exempt
+from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
 from enforcer.core.ruleset import FORWARD_CHAIN, OUTPUT_CHAIN
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
+from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
-from enforcer.edge.links import PROGRAMS, Links
+from enforcer.edge.links import Links
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
 
 START = "start it: systemctl start enforcer"
 REPAIR = "a running daemon puts it back within seconds"
+# What it means that one of these programs is missing.
+CONSEQUENCES = {
+    LEARNING: "its answers are not learned",
+    frozenset({Program.FORWARD_MARK}): "first connections of its containers may be refused",
+}
 
 
 @dataclass(frozen=True)
@@ -29,18 +36,14 @@ class KernelState:
     """What of ours is in the kernel now.
 
     Attributes:
-        interfaces: all of them, by name.
-        uplinks: those of the default routes.
-        attachments: the programs of ours on each interface that has any.
-        expected: the interfaces that the last instance attached them to.
+        network: as it is now, seen from the resolvers that the last instance trusted.
+        attached: the programs of ours, by the index of their interface.
         bridged: connect_mark is attached where the last instance put it.
     """
 
     table: TableState
-    interfaces: tuple[str, ...]
-    uplinks: frozenset[str]
-    attachments: dict[str, frozenset[str]]
-    expected: tuple[str, ...]
+    network: Network
+    attached: dict[int, frozenset[Program]]
     bridged: bool
 
     @property
@@ -48,9 +51,9 @@ class KernelState:
         """Whether packets of the machine and of its containers are judged."""
         return self.table.present and {OUTPUT_CHAIN, FORWARD_CHAIN} <= set(self.table.hooks)
 
-    def role(self, interface: str) -> str:
-        """Return what the ruleset does with what leaves by *interface*."""
-        return "exempt" if is_exempt(interface, DEFAULT_EXEMPT, self.uplinks) else "guarded"
+    def programs(self, interface: Interface) -> frozenset[Program]:
+        """Return the programs of ours on *interface*."""
+        return self.attached.get(interface.index, frozenset())
 
     def problems(self) -> list[dict[str, str | None]]:
         """Return what is missing of a whole data plane."""
@@ -62,14 +65,18 @@ class KernelState:
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
             found.append(_problem(text, REPAIR))
-        for interface in self.expected:
-            if missing := PROGRAMS - self.attachments.get(interface, frozenset()):
-                what = f"{', '.join(sorted(missing))} not attached to {interface}"
-                found.append(_problem(f"{what}: its answers are not learned", REPAIR))
+        for interface in self.network.interfaces:
+            missing = self.network.programs(interface) - self.programs(interface)
+            for programs, consequence in CONSEQUENCES.items():
+                if lost := sorted(program.value for program in programs & missing):
+                    what = f"{', '.join(lost)} not attached to {interface.name}"
+                    found.append(_problem(f"{what}: {consequence}", REPAIR))
         return found
 
 
-def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> KernelState:
+def read_kernel(
+    firewall: Firewall, links: Links, filters: Filters, runtime: RuntimeDir
+) -> KernelState:
     """Read what of ours is in the kernel.
 
     Raises:
@@ -81,10 +88,8 @@ def read_kernel(firewall: Firewall, links: Links, runtime: RuntimeDir) -> Kernel
         bridged = bool(set(recorded.program_ids) & set(hook.attached()))
     return KernelState(
         table=firewall.inspect(),
-        interfaces=links.names(),
-        uplinks=links.uplinks(),
-        attachments=links.attached(),
-        expected=() if recorded is None else recorded.interfaces,
+        network=links.network(map(ip_address, () if recorded is None else recorded.resolvers)),
+        attached={index: frozenset(found) for index, found in filters.attached().items()},
         bridged=bridged,
     )
 
@@ -121,8 +126,13 @@ def report(
         },
         "resolvers": [],
         "interfaces": [
-            {"name": name, "role": kernel.role(name), "learning": name in kernel.attachments}
-            for name in kernel.interfaces
+            {
+                "name": interface.name,
+                "role": kernel.network.role(interface).value,
+                "learning": kernel.programs(interface) >= LEARNING,
+                "programs": sorted(program.value for program in kernel.programs(interface)),
+            }
+            for interface in kernel.network.interfaces
         ],
         "addresses": len(kernel.table.elements),
         "denied": {"total": kernel.table.denied, "recent": []},

@@ -6,12 +6,14 @@ import json
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.core.interfaces import Program, Role
 from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
@@ -19,6 +21,8 @@ from enforcer.errors import NotRunning
 EXIT_HEALTHY, EXIT_DEGRADED, EXIT_NOT_RUNNING = 0, 1, 3
 WIDTH = 79
 INDENT = 13
+EXEMPT = Role.EXEMPT.value
+FORWARD_MARK = Program.FORWARD_MARK.value
 
 
 @click.command()
@@ -45,16 +49,18 @@ def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
 
 
 def _without_daemon(runtime: RuntimeDir) -> dict[str, Any]:
-    # After the attempt to ask a daemon: netlink costs a tenth of a second to import.
+    # After the attempt to ask a daemon, which needs none of them.
+    from enforcer.edge.filters import Filters  # noqa: PLC0415
     from enforcer.edge.firewall import Firewall  # noqa: PLC0415
     from enforcer.edge.links import Links  # noqa: PLC0415
     from enforcer.kernel_checks import suite  # noqa: PLC0415
     from enforcer.status import read_kernel, report  # noqa: PLC0415
 
-    firewall, links = Firewall(), Links()
+    firewall, links, filters = Firewall(), Links(), Filters()
     try:
-        return report(read_kernel(firewall, links, runtime), suite.examine())
+        return report(read_kernel(firewall, links, filters, runtime), suite.examine())
     finally:
+        filters.close()
         links.close()
         firewall.close()
 
@@ -77,7 +83,7 @@ def as_text(report: dict[str, Any]) -> str:
         rows.append((label, f"{report['denied']['total']} packets since the ruleset was loaded"))
     if report["resolvers"]:
         rows.append(("resolvers", ", ".join(report["resolvers"])))
-    rows.append(("interfaces", ", ".join(map(_interface, report["interfaces"]))))
+    rows.append(("interfaces", ", ".join(_interfaces(report["interfaces"]))))
     rows.append(("kernel", report["kernel"]["release"]))
     rows.append(("restricts", report["platform"]["scope"]))
     rows += [("note", note) for note in report["platform"]["notes"]]
@@ -115,9 +121,18 @@ def _styled(text: str, colour: str) -> str:
     return click.style(text, fg=colour, bold=True) if sys.stdout.isatty() else text
 
 
-def _interface(interface: dict[str, Any]) -> str:
-    learning = ", learning" if interface["learning"] else ""
-    return f"{interface['name']} ({interface['role']}{learning})"
+def _interfaces(interfaces: list[dict[str, Any]]) -> Iterator[str]:
+    ports = 0
+    for each in interfaces:
+        if each["role"] == EXEMPT and not each["programs"]:
+            ports += 1  # one for each container, mostly
+            continue
+        doing = ", learning" if each["learning"] else ""
+        if FORWARD_MARK in each["programs"]:
+            doing += ", containers"
+        yield f"{each['name']} ({each['role']}{doing})"
+    if ports:
+        yield f"{ports} more exempt"
 
 
 def _row(label: str, text: str, colour: str | None = None) -> list[str]:

@@ -14,15 +14,17 @@ from enforcer.core.addresses import Address
 from enforcer.core.bindings import Change, Element
 from enforcer.core.elements import TimedElement, comment
 from enforcer.core.grants import Grants
-from enforcer.core.interfaces import DEFAULT_EXEMPT
+from enforcer.core.interfaces import DEFAULT_EXEMPT, Network, Program
 from enforcer.core.policy import Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.edge.cgroup import CgroupHook, mount_cgroup2, program_id
+from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
-from enforcer.edge.links import PROGRAMS, Links
+from enforcer.edge.links import Links
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
+from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts
 
 MOUNTINFO = Path("/proc/self/mountinfo")
@@ -51,21 +53,39 @@ class Datapath:
         self._nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
         self.firewall = Firewall()
         self.links = Links()
+        self.filters = Filters()
         self._capabilities = capabilities
         self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs()
+        self._descriptors = {
+            Program.DNS_QUERY: self.programs.dns_query,
+            Program.DNS_ANSWER: self.programs.dns_answer,
+            Program.FORWARD_MARK: self.programs.forward_mark,
+        }
+        self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
         self.own: frozenset[Address] = frozenset()
-        self.uplinks: frozenset[str] = frozenset()
-        self._attached: frozenset[str] = frozenset()
+        self._uplinks: frozenset[str] = frozenset()
+        self._enforced_uplinks: frozenset[str] = frozenset()
+        self._resolvers: tuple[str, ...] = ()
         self._program_id: int | None = None
 
-    def learn(self, policy: Policy, grants: Grants, resolvers: Collection[Address]) -> None:
-        """Let the kernel learn from answers of *resolvers*; nothing is denied yet."""
+    @property
+    def uplinks_moved(self) -> bool:
+        """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
+        return self._uplinks != self._enforced_uplinks
+
+    def learn(
+        self, policy: Policy, grants: Grants, resolvers: Collection[Address]
+    ) -> dict[str, DatapathError]:
+        """Let the kernel learn from answers of *resolvers*; nothing is denied yet.
+
+        Returns: as `follow` does.
+        """
         self.programs.configure(
             nonce=self._nonce, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
         )
         self.programs.set_grants(grants)
-        self.follow(resolvers)
+        return self.follow(resolvers)
 
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
@@ -82,36 +102,51 @@ class Datapath:
             self.hook.detach(old)
         self._record()
 
-    def follow(self, resolvers: Collection[Address]) -> None:
-        """Trust *resolvers*, on the interfaces that face them now."""
-        self.uplinks = self.links.uplinks()
+    def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
+        """Trust *resolvers*, and put each program on the interfaces where it belongs now.
+
+        Returns: why, by name of interface, for those that refuse a program.
+        """
+        network = self.links.network(resolvers)
+        self._uplinks = network.named_like_exempt
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
+        refused = self._attach(network)
         if self._program_id is not None and self._program_id not in self.hook.attached():
             self.hook.attach(self.programs.connect_mark)
-        facing = self.links.facing(resolvers)
-        attached = self.links.attached()
-        for interface in facing:
-            # Those of an earlier process are replaced once, ours are left alone.
-            whole = attached.get(interface) == PROGRAMS
-            if not (whole and interface in self._attached):
-                self.links.attach(
-                    interface,
-                    dns_query=self.programs.dns_query,
-                    dns_answer=self.programs.dns_answer,
-                )
-        self.links.detach(attached.keys() - facing)
-        if self._attached != set(facing):
-            self._attached = frozenset(facing)
+        trusted = tuple(map(str, resolvers))
+        if self._resolvers != trusted:
+            self._resolvers = trusted
             self._record()
+        return refused
+
+    def _attach(self, network: Network) -> dict[str, DatapathError]:
+        refused: dict[str, DatapathError] = {}
+        attached = self.filters.attached()
+        unwanted: dict[int, frozenset[Program]] = {}
+        for interface in network.interfaces:
+            there = attached.get(interface.index, {})
+            wanted = network.programs(interface)
+            if surplus := there.keys() - wanted:
+                unwanted[interface.index] = frozenset(surplus)
+            # Those of an earlier process have other ids and are replaced.
+            missing = {p: self._descriptors[p] for p in wanted if there.get(p) != self._ids[p]}
+            if missing:
+                try:
+                    self.filters.attach(interface, missing)
+                except DatapathError as exc:
+                    refused[interface.name] = exc
+        self.filters.detach(unwanted)
+        return refused
 
     def _record(self, *stale: int) -> None:
         # Before connect_mark is attached there is a predecessor's record to keep.
         if self._program_id is not None:
             ids = (self._program_id, *stale)
-            interfaces = tuple(sorted(self._attached))
-            self._runtime.record(Attachments(str(self.hook.path), ids, interfaces, self._nonce))
+            self._runtime.record(
+                Attachments(str(self.hook.path), ids, self._resolvers, self._nonce)
+            )
 
     def enforce(
         self,
@@ -121,6 +156,7 @@ class Datapath:
         now: float,
     ) -> None:
         """Put the ruleset in force, in one transaction."""
+        uplinks = self._uplinks
         self.firewall.apply(
             compile_ruleset(
                 mode=policy.mode,
@@ -128,11 +164,12 @@ class Datapath:
                 resolvers=resolvers,
                 nonce=self._nonce,
                 exempt=DEFAULT_EXEMPT,
-                uplinks=self.uplinks,
+                uplinks=uplinks,
                 capabilities=self._capabilities,
                 elements=tuple(_timed(elements, now)),
             )
         )
+        self._enforced_uplinks = uplinks
 
     def write(self, change: Change, now: float) -> None:
         """Program what *change* says into the sets."""
@@ -145,12 +182,13 @@ class Datapath:
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
-        teardown.remove(self.firewall, self.links, self._runtime)
+        teardown.remove(self.firewall, self.filters, self._runtime)
 
     def close(self) -> None:
         """Let go of descriptors; what is in the kernel stays."""
         self.programs.close()
         self.links.close()
+        self.filters.close()
         self.firewall.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
 ADDRESSES = "addresses of "
+INTERFACE = "interface "
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -139,13 +141,12 @@ class Enforcement:
         """Follow the machine's resolvers, uplink and addresses; put back what is gone."""
         try:
             wanted = self._followed()
-            uplinks = self._datapath.uplinks
-            await self._kernel.run(self._datapath.follow, wanted.resolvers)
-            moved = uplinks != self._datapath.uplinks
+            refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
+            self._tell_refused(refused)
             gone = not await self._kernel.run(self._datapath.firewall.is_present)
             if gone:
                 LOGGER.warning("the nftables table was gone and is put back")
-            if gone or moved or wanted != self.in_force:
+            if gone or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
         except EnforcerError as exc:
@@ -203,7 +204,15 @@ class Enforcement:
         await self._kernel.run(self._datapath.programs.forget, learned.keys() - bound)
 
     async def _learn(self, wanted: InForce) -> None:
-        await self._kernel.run(self._datapath.learn, wanted.policy, wanted.grants, wanted.resolvers)
+        refused = await self._kernel.run(
+            self._datapath.learn, wanted.policy, wanted.grants, wanted.resolvers
+        )
+        self._tell_refused(refused)
+
+    def _tell_refused(self, refused: Mapping[str, DatapathError]) -> None:
+        for name, exc in refused.items():
+            self._problems.raise_(INTERFACE + name, Problem(exc.message, exc.hint))
+        self._problems.retain(INTERFACE, {INTERFACE + name for name in refused})
 
     async def _enforce(self, wanted: InForce) -> None:
         now = time.monotonic()

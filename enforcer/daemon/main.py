@@ -209,7 +209,11 @@ class Daemon:
 
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
         state = await self._kernel.run(
-            status.read_kernel, self._datapath.firewall, self._datapath.links, self._runtime
+            status.read_kernel,
+            self._datapath.firewall,
+            self._datapath.links,
+            self._datapath.filters,
+            self._runtime,
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
         view = daemon_view(self._enforcement.in_force, stats, self._problems.current())

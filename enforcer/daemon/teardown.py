@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from enforcer.edge.cgroup import CgroupHook, unmount_cgroup2
+from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
-from enforcer.edge.links import Links
 from enforcer.edge.runtime import Attachments, RuntimeDir
 
 
@@ -20,20 +20,20 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
         RuntimeDirError: a live instance holds the directory.
         DatapathError: the kernel refuses.
     """
-    firewall, links = Firewall(), Links()
+    firewall, filters = Firewall(), Filters()
     try:
-        if not (firewall.inspect().present or links.attached() or runtime.recorded()):
+        if not (firewall.inspect().present or filters.attached() or runtime.recorded()):
             return False
         runtime.hold()
-        remove(firewall, links, runtime)
+        remove(firewall, filters, runtime)
     finally:
-        links.close()
+        filters.close()
         firewall.close()
         runtime.release()
     return True
 
 
-def remove(firewall: Firewall, links: Links, runtime: RuntimeDir) -> None:
+def remove(firewall: Firewall, filters: Filters, runtime: RuntimeDir) -> None:
     """Remove all that is ours, the table late: until then nothing more is permitted.
 
     Raises:
@@ -43,7 +43,7 @@ def remove(firewall: Firewall, links: Links, runtime: RuntimeDir) -> None:
         stack.callback(unmount_cgroup2, runtime.cgroup)
         stack.callback(firewall.remove)
         stack.callback(_detach_recorded, runtime)
-        stack.callback(links.detach)
+        stack.callback(filters.detach)
     runtime.forget()
 
 

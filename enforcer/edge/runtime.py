@@ -35,13 +35,13 @@ class Attachments:
     Attributes:
         cgroup: directory of the sock_ops hook.
         program_ids: of connect_mark on it; two while one takes over from another.
-        interfaces: with dns_query and dns_answer.
+        resolvers: the trusted ones; the interfaces that face them have the DNS programs.
         nonce: the mark that the ruleset accepts.
     """
 
     cgroup: str
     program_ids: tuple[int, ...]
-    interfaces: tuple[str, ...]
+    resolvers: tuple[str, ...]
     nonce: int
 
 
@@ -101,7 +101,7 @@ class RuntimeDir:
             return Attachments(
                 cgroup=str(data["cgroup"]),
                 program_ids=tuple(map(int, data["program_ids"])),
-                interfaces=tuple(map(str, data["interfaces"])),
+                resolvers=tuple(map(str, data["resolvers"])),
                 nonce=int(data["nonce"]),
             )
         except (ValueError, KeyError, TypeError) as exc:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from enforcer.cli.status import as_text
+from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
 from enforcer.core.table import ABSENT, ListedElement, TableState
-from enforcer.edge.links import PROGRAMS
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
 from enforcer.kernel_checks.wsl import detect
@@ -40,10 +40,17 @@ TABLE = TableState(
 )
 WHOLE = KernelState(
     table=TABLE,
-    interfaces=("lo", "eth0", "docker0"),
-    uplinks=frozenset({"eth0"}),
-    attachments={"lo": PROGRAMS, "eth0": PROGRAMS},
-    expected=("eth0", "lo"),
+    network=Network(
+        (
+            Interface(1, "lo"),
+            Interface(2, "eth0"),
+            Interface(3, "docker0", kind="bridge"),
+            Interface(4, "veth8d1c", kind="veth", master=3),
+        ),
+        defaults=frozenset({2}),
+        facing=frozenset({2}),
+    ),
+    attached={1: LEARNING, 2: LEARNING, 3: frozenset({Program.FORWARD_MARK})},
     bridged=True,
 )
 
@@ -68,10 +75,8 @@ UNRESOLVED: dict[str, str | None] = {
     "hint": "check the name and the resolvers",
 }
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
-DETACHED = replace(
-    WHOLE, attachments={**WHOLE.attachments, "eth0": frozenset({"dns_answer"})}, bridged=False
-)
-EMPTY = replace(WHOLE, table=ABSENT, attachments={}, expected=(), bridged=False)
+DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
+EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 
 CASES = {
     "healthy": (report(WHOLE, LINUX, daemon()), True, True),
@@ -106,5 +111,9 @@ def test_the_document_has_what_is_promised() -> None:
         assert {"running", "pid", "version", "uptime_s"} <= document["daemon"].keys()
         assert {"organization", "hosts", "digest", "loaded_at"} <= document["policy"].keys()
         assert {"release", "checks"} <= document["kernel"].keys()
+        assert all(
+            {"name", "role", "learning", "programs"} <= each.keys()
+            for each in document["interfaces"]
+        )
         assert {"wsl", "scope", "notes"} <= document["platform"].keys()
         assert {"total", "recent"} <= document["denied"].keys()

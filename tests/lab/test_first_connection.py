@@ -9,6 +9,7 @@ from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
+from tests.lab.topology import BRIDGE
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -16,26 +17,40 @@ pytestmark = pytest.mark.root
 COUNT = 1000
 
 
+FROM = ("host", "container")
+
+
 @pytest.mark.usefixtures("enforcer")
 @pytest.mark.parametrize("family", [4, 6])
-def test_never_seen_addresses_are_reached_at_once(shared_lab: Lab, family: int) -> None:
+@pytest.mark.parametrize("client", FROM)
+def test_never_seen_addresses_are_reached_at_once(
+    shared_lab: Lab, client: str, family: int
+) -> None:
     """1,000 connections right after their answers: none refused, none by a second SYN."""
     shared_lab.nameserver.given.clear()
     shared_lab.sink.reset()
-    made = connect_to_answers(shared_lab.net.host, FRESH_ZONE, family=family, count=COUNT)
+    namespace = getattr(shared_lab.net, client)
+    made = connect_to_answers(namespace, FRESH_ZONE, family=family, count=COUNT, label=client)
     assert (made.ok, made.refused, made.late, made.lost, made.unanswered) == (COUNT, 0, 0, 0, 0)
     given = shared_lab.nameserver.given
     assert shared_lab.sink.syns() == dict.fromkeys(((a, 443) for a in given), 1)
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_without_the_inline_path_first_connections_fail(lab: Lab, policy: str, family: int) -> None:
-    """With connect_mark detached user space is too slow: the test above can fail."""
+@pytest.mark.parametrize("client", FROM)
+def test_without_the_inline_path_first_connections_fail(
+    lab: Lab, policy: str, client: str, family: int
+) -> None:
+    """Without connect_mark and forward_mark user space is too slow: the test above can fail."""
     with running(lab.net, policy):
-        hook = CgroupHook(lab.net.cgroup)
-        (program,) = hook.attached()
-        hook.detach(program)
-        made = connect_to_answers(lab.net.host, FRESH_ZONE, family=family, count=COUNT)
+        if client == "host":
+            hook = CgroupHook(lab.net.cgroup)
+            (program,) = hook.attached()
+            hook.detach(program)
+        else:
+            lab.net.host.run("tc", "filter", "del", "dev", BRIDGE, "ingress")
+        namespace = getattr(lab.net, client)
+        made = connect_to_answers(namespace, FRESH_ZONE, family=family, count=COUNT)
     assert made.unanswered == 0
     assert made.refused + made.late + made.lost > 0
 

@@ -1,24 +1,28 @@
-"""The DNS programs on interfaces, beside what others have there."""
+"""Programs on the tc hooks of interfaces, beside what others have there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TypeVar
 
 import pytest
 
-from enforcer.edge.links import PROGRAMS, Links
+from enforcer.core.interfaces import LEARNING, Interface, Network, Program
+from enforcer.edge.cgroup import program_id
+from enforcer.edge.filters import Filters
+from enforcer.edge.links import Links
 from enforcer.edge.programs import Programs
 from enforcer.errors import DatapathError
 from tests.lab.namespace import Namespace
-from tests.lab.topology import RESOLVERS, topology
+from tests.lab.topology import BRIDGE, RESOLVERS, topology
 
 pytestmark = pytest.mark.root
 
 T = TypeVar("T")
-# A cls_bpf filter as ours are, with one instruction: return 0.
-THEIR_FILTER = ("protocol", "all", "prio", "99", "bpf", "bytecode", "1,6 0 0 0,")
+# A cls_bpf filter as ours are, with one instruction: return -1, go on.
+THEIR_PROGRAM = ("bpf", "bytecode", "1,6 0 0 4294967295,")
+THEIR_FILTER = ("protocol", "all", "prio", "99", *THEIR_PROGRAM)
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +40,62 @@ def host() -> Iterator[Namespace]:
         yield net.host
 
 
-def with_links(host: Namespace, use: Callable[[Links], T]) -> T:
-    """Return what *use* returns for the links of *host*."""
+def with_filters(host: Namespace, use: Callable[[Filters], T]) -> T:
+    """Return what *use* returns for the filters of *host*."""
 
     def call() -> T:
+        filters = Filters()
+        try:
+            return use(filters)
+        finally:
+            filters.close()
+
+    return host.call(call)
+
+
+def network(host: Namespace, *resolvers: str) -> Network:
+    """Return the network of *host* as seen from *resolvers*."""
+
+    def call() -> Network:
         links = Links()
         try:
-            return use(links)
+            return links.network(map(ip_address, resolvers))
         finally:
             links.close()
 
     return host.call(call)
 
 
-def attach(host: Namespace, programs: Programs, interface: str) -> None:
-    """Attach both programs."""
-    fds = {"dns_query": programs.dns_query, "dns_answer": programs.dns_answer}
-    with_links(host, lambda links: links.attach(interface, **fds))
+def interface(host: Namespace, name: str) -> Interface:
+    """Return the interface called *name*."""
+    return next(each for each in network(host).interfaces if each.name == name)
 
 
-def attached(host: Namespace) -> dict[str, frozenset[str]]:
+def descriptors(programs: Programs) -> dict[Program, int]:
+    """Return the descriptor of each program."""
+    return {
+        Program.DNS_QUERY: programs.dns_query,
+        Program.DNS_ANSWER: programs.dns_answer,
+        Program.FORWARD_MARK: programs.forward_mark,
+    }
+
+
+def attach(host: Namespace, wanted: Mapping[Program, int], name: str = "eth0") -> None:
+    """Attach *wanted* to the interface called *name*."""
+    on = interface(host, name)
+    with_filters(host, lambda filters: filters.attach(on, wanted))
+
+
+def detach(host: Namespace) -> None:
+    """Detach all."""
+    with_filters(host, lambda filters: filters.detach())
+
+
+def attached(host: Namespace) -> dict[str, frozenset[Program]]:
     """Return what is attached where."""
-    return with_links(host, lambda links: links.attached())
+    names = {each.index: each.name for each in network(host).interfaces}
+    found = with_filters(host, lambda filters: filters.attached())
+    return {names[index]: frozenset(there) for index, there in found.items()}
 
 
 def clsact(host: Namespace) -> bool:
@@ -65,55 +103,158 @@ def clsact(host: Namespace) -> bool:
     return "clsact" in host.run("tc", "qdisc", "show", "dev", "eth0").stdout
 
 
-def test_both_programs_are_attached_once_however_often(host: Namespace, programs: Programs) -> None:
-    """Attaching again replaces; there is never a second filter."""
+def shown(host: Namespace, hook: str) -> str:
+    """Return what tc shows of the filters on a hook of eth0."""
+    return host.run("tc", "filter", "show", "dev", "eth0", hook).stdout
+
+
+def test_programs_are_attached_once_however_often(host: Namespace, programs: Programs) -> None:
+    """Attaching again replaces; two programs share the ingress hook."""
+    wanted = descriptors(programs)
     for _ in range(3):
-        attach(host, programs, "eth0")
-    attach(host, programs, "lo")
-    assert attached(host) == {"eth0": PROGRAMS, "lo": PROGRAMS}
-    for hook in ("ingress", "egress"):
-        shown = host.run("tc", "filter", "show", "dev", "eth0", hook).stdout
-        assert shown.count("direct-action") == 1
+        attach(host, wanted)
+    attach(host, {Program.DNS_QUERY: programs.dns_query}, "lo")
+    assert attached(host) == {"eth0": frozenset(Program), "lo": {Program.DNS_QUERY}}
+    assert shown(host, "ingress").count("direct-action") == 2
+    assert shown(host, "egress").count("direct-action") == 1
+
+
+def test_the_programs_of_this_process_are_told_from_others(host: Namespace) -> None:
+    """A filter names its program, so that those of a dead process are replaced."""
+    ids: list[int] = []
+    for _ in range(2):
+        loaded = Programs()
+        attach(host, {Program.DNS_ANSWER: loaded.dns_answer})
+        (found,) = with_filters(host, lambda filters: filters.attached()).values()
+        assert found == {Program.DNS_ANSWER: program_id(loaded.dns_answer)}
+        ids += found.values()
+        loaded.close()
+    assert len(set(ids)) == 2
+    assert shown(host, "ingress").count("direct-action") == 1
 
 
 def test_detaching_leaves_nothing(host: Namespace, programs: Programs) -> None:
-    """Filters and the qdisc made for them are gone, on the interfaces named."""
-    attach(host, programs, "eth0")
-    attach(host, programs, "lo")
-    with_links(host, lambda links: links.detach(["eth0"]))
-    assert attached(host) == {"lo": PROGRAMS}
+    """Filters and the qdisc made for them are gone, where and which was said."""
+    attach(host, descriptors(programs))
+    attach(host, descriptors(programs), "lo")
+    index = interface(host, "eth0").index
+    with_filters(host, lambda filters: filters.detach({index: LEARNING}))
+    assert attached(host) == {"eth0": {Program.FORWARD_MARK}, "lo": frozenset(Program)}
+    assert clsact(host)
+    with_filters(host, lambda filters: filters.detach({index: {Program.FORWARD_MARK}}))
+    assert attached(host) == {"lo": frozenset(Program)}
     assert not clsact(host)
-    with_links(host, lambda links: links.detach())
+    detach(host)
     assert attached(host) == {}
 
 
-def test_filters_of_others_and_their_qdisc_stay(host: Namespace, programs: Programs) -> None:
-    """Neither attaching nor detaching takes away what somebody else put there."""
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        ("prio", "99", "protocol", "all", *THEIR_PROGRAM),
+        ("prio", "1", "protocol", "all", *THEIR_PROGRAM),
+        ("prio", "1", "protocol", "all", "handle", "0xe4f0", *THEIR_PROGRAM),
+        ("prio", "1", "protocol", "ip", *THEIR_PROGRAM),
+        ("prio", "1", "protocol", "all", "u32", "match", "u32", "0", "0"),
+    ],
+    ids=["other priority", "same", "same handle", "other protocol", "other kind"],
+)
+@pytest.mark.parametrize("hook", ["ingress", "egress"])
+def test_filters_of_others_stay(
+    host: Namespace, programs: Programs, hook: str, theirs: tuple[str, ...]
+) -> None:
+    """Neither attaching nor detaching takes away what somebody else put on the same hook.
+
+    Ours once insisted on one priority and handle: a filter of another kind there
+    made attaching fail, one with the same handle was replaced.
+    """
     host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
-    host.run("tc", "filter", "add", "dev", "eth0", "egress", *THEIR_FILTER)
-    attach(host, programs, "eth0")
-    with_links(host, lambda links: links.detach())
+    host.run("tc", "filter", "add", "dev", "eth0", hook, *theirs)
+    before = shown(host, hook)
+    for _ in range(2):
+        attach(host, descriptors(programs))
+    assert attached(host) == {"eth0": frozenset(Program)}
+    assert shown(host, "ingress").count("enforcer/") == 2
+    assert shown(host, "egress").count("enforcer/") == 1
+    detach(host)
     assert attached(host) == {}
     assert clsact(host)
-    assert "bytecode" in host.run("tc", "filter", "show", "dev", "eth0", "egress").stdout
+    assert shown(host, hook) == before
+
+
+def test_an_ingress_qdisc_is_no_place(host: Namespace, programs: Programs) -> None:
+    """What tc can have in place of clsact is left alone, and told with the remedy."""
+    host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
+    before = host.run("tc", "qdisc", "show", "dev", "eth0").stdout
+    with pytest.raises(DatapathError, match='"eth0" has somebody\'s ingress qdisc') as refused:
+        attach(host, descriptors(programs))
+    assert refused.value.hint == "remove it: tc qdisc del dev eth0 ingress"
+    assert host.run("tc", "qdisc", "show", "dev", "eth0").stdout == before
+    host.run("tc", "qdisc", "del", "dev", "eth0", "ingress")
+    attach(host, descriptors(programs))
+    assert attached(host) == {"eth0": frozenset(Program)}
+
+
+def test_an_interface_that_is_gone_is_no_error(host: Namespace, programs: Programs) -> None:
+    """Containers end while their interfaces are being looked at."""
+    host.ip("link add gone type bridge")
+    gone = interface(host, "gone")
+    host.ip("link del gone")
+    with_filters(host, lambda filters: filters.attach(gone, descriptors(programs)))
+    with_filters(host, lambda filters: filters.detach({gone.index: LEARNING}))
 
 
 def test_interfaces_that_face_the_resolvers_are_found(host: Namespace) -> None:
-    """By the routes of the machine, and the loopback always; without a route, none."""
-    far = [ip_address(resolver) for resolver in RESOLVERS]
-    assert with_links(host, lambda links: links.facing(far)) == ("eth0", "lo")
+    """By the routes of the machine; without a route, none."""
+    uplink = {interface(host, "eth0").index}
+    assert network(host, *RESOLVERS).facing == uplink
+    assert network(host, "172.30.0.2").facing == {interface(host, BRIDGE).index}
+    assert network(host, "10.77.0.2").facing == {interface(host, "lo").index}
     host.run("ip", "route", "flush", "table", "main")
     host.run("ip", "-6", "route", "flush", "table", "main")
-    assert with_links(host, lambda links: links.facing(far)) == ("lo",)
+    assert network(host, *RESOLVERS).facing == set()
+
+
+def test_default_routes_are_found(host: Namespace) -> None:
+    """Of both families, in any table, with several hops; not those that lead nowhere."""
+    assert network(host).uplinks == {"eth0"}
+    host.ip("route del default", "route add unreachable default")
+    host.run("ip", "-6", "route", "del", "default")
+    assert network(host).uplinks == set()
+    host.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
+    assert network(host).uplinks == {"eth0"}
+    host.ip("route add default via 172.30.0.2 table 77")
+    assert network(host).uplinks == {"eth0", BRIDGE}
+    host.run("ip", "-6", "route", "del", "default")
+    host.ip(
+        "route flush table 77",
+        "route replace default nexthop via 10.77.0.1 nexthop via 172.30.0.2",
+    )
+    assert network(host).uplinks == {"eth0", BRIDGE}
+
+
+def test_interfaces_are_described(host: Namespace) -> None:
+    """With the kind of virtual ones and the master they belong to."""
+    bridge = interface(host, BRIDGE)
+    assert (bridge.kind, bridge.master) == ("bridge", None)
+    port = interface(host, "to-container")
+    assert (port.kind, port.master) == ("veth", bridge.index)
+    assert interface(host, "lo") == Interface(1, "lo")
 
 
 def test_own_addresses_are_listed(host: Namespace) -> None:
-    """Those of every interface and family."""
-    found = with_links(host, lambda links: links.addresses())
-    assert {ip_address(a) for a in ("10.77.0.2", "fd77::2", "172.30.0.1", "127.0.0.1")} <= found
+    """Those of every interface and family; of a point-to-point link, this end's."""
+    host.run("ip", "tuntap", "add", "tun0", "mode", "tun")
+    host.ip("address add 10.9.0.1 peer 10.9.0.2 dev tun0")
 
+    def call() -> frozenset[object]:
+        links = Links()
+        try:
+            return frozenset(links.addresses())
+        finally:
+            links.close()
 
-def test_a_missing_interface_is_named(host: Namespace, programs: Programs) -> None:
-    """What can't be attached to is an error with its name."""
-    with pytest.raises(DatapathError, match='no interface "eth9"'):
-        attach(host, programs, "eth9")
+    found = host.call(call)
+    own = ("10.77.0.2", "fd77::2", "172.30.0.1", "127.0.0.1", "10.9.0.1")
+    assert {ip_address(a) for a in own} <= found
+    assert ip_address("10.9.0.2") not in found

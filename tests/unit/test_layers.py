@@ -18,6 +18,8 @@ EXCEPTIONS = {
     ("enforcer/edge/programs.py", "bcc"),  # the one that speaks to bcc
     ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
+    ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
+    ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
 }
 
 

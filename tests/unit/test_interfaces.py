@@ -1,0 +1,80 @@
+"""Which interface has which role and which programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from enforcer.core.interfaces import LEARNING, Interface, Network, Program, Role
+
+FORWARD = frozenset({Program.FORWARD_MARK})
+NOTHING: frozenset[Program] = frozenset()
+
+LO = Interface(1, "lo")
+ETH0 = Interface(2, "eth0")
+DOCKER0 = Interface(3, "docker0", kind="bridge")
+PORT = Interface(4, "veth8d1c", kind="veth", master=3)
+VRF = Interface(5, "tenant", kind="vrf")
+
+
+def network(
+    *more: Interface, defaults: tuple[int, ...] = (2,), facing: tuple[int, ...] = (2,)
+) -> Network:
+    """Return a machine with an uplink, Docker's bridge and a container."""
+    return Network((LO, ETH0, DOCKER0, PORT, *more), frozenset(defaults), frozenset(facing))
+
+
+@pytest.mark.parametrize(
+    ("interface", "role", "programs"),
+    [
+        (LO, Role.EXEMPT, LEARNING),
+        (ETH0, Role.GUARDED, LEARNING),
+        (DOCKER0, Role.EXEMPT, FORWARD),
+        (PORT, Role.EXEMPT, NOTHING),
+        (VRF, Role.GUARDED, NOTHING),
+        (Interface(9, "eth1"), Role.GUARDED, NOTHING),
+        (Interface(9, "wg0", kind="wireguard"), Role.GUARDED, NOTHING),
+        (Interface(9, "br-0a1b2c", kind="bridge"), Role.EXEMPT, FORWARD),
+        (Interface(9, "cni0", kind="bridge"), Role.EXEMPT, FORWARD),
+        (Interface(9, "podman1", kind="bridge"), Role.EXEMPT, FORWARD),
+        (Interface(9, "virbr0", kind="bridge"), Role.EXEMPT, FORWARD),
+        (Interface(9, "lxcbr0", kind="bridge"), Role.EXEMPT, FORWARD),
+        (Interface(9, "cali12ab", kind="veth"), Role.EXEMPT, FORWARD),
+        (Interface(9, "veth12ab", kind="veth"), Role.EXEMPT, FORWARD),
+        (Interface(9, "br-red", kind="bridge", master=5), Role.EXEMPT, FORWARD),
+        (Interface(9, "veth9", kind="veth", master=77), Role.EXEMPT, NOTHING),
+    ],
+    ids=lambda value: value.name if isinstance(value, Interface) else "",
+)
+def test_each_interface_has_a_role_and_programs(
+    interface: Interface, role: Role, programs: frozenset[Program]
+) -> None:
+    """Learning where answers come in, marking where containers' packets do."""
+    machine = network(interface, VRF)
+    assert (machine.role(interface), machine.programs(interface)) == (role, programs)
+
+
+def test_a_resolver_in_a_container_adds_learning_to_its_bridge() -> None:
+    """A bridge may be both at once."""
+    assert network(facing=(3,)).programs(DOCKER0) == frozenset(Program)
+    assert network(facing=(3,)).programs(ETH0) == NOTHING
+
+
+def test_an_uplink_is_guarded_whatever_its_name() -> None:
+    """A default route leads out: nothing forwarded comes in there to be marked."""
+    lan = Interface(9, "br-lan", kind="bridge")
+    machine = network(lan, defaults=(2, 9), facing=(9,))
+    assert (machine.role(lan), machine.programs(lan)) == (Role.GUARDED, LEARNING)
+    assert machine.uplinks == {"eth0", "br-lan"}
+    assert machine.named_like_exempt == {"br-lan"}
+
+
+def test_the_loopback_is_never_forwarded_from() -> None:
+    """Not even a default route over it changes its programs."""
+    assert network(defaults=(1,)).programs(LO) == LEARNING
+
+
+def test_a_name_given_anew_is_another_interface() -> None:
+    """What faced the resolver was the old index."""
+    again = Interface(9, "eth0")
+    machine = Network((LO, again), defaults=frozenset({9}), facing=frozenset({2}))
+    assert machine.programs(again) == NOTHING
