@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import click
 
 from enforcer.core.data import data_text
-from enforcer.core.policy import DEFAULT_POLICY, Host, Mode, Policy, describe
+from enforcer.core.hosts import Host
+from enforcer.core.policy import DEFAULT_POLICY, Mode, Policy, describe
 from enforcer.core.policy_file import PolicyFile
 from enforcer.edge.policy_file import read_policy, write_policy
 

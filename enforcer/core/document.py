@@ -9,8 +9,9 @@ the text nests. Plain scalars are read as YAML 1.2's core schema does, so that
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import yaml
 
@@ -22,24 +23,35 @@ MAX_DEPTH = 8  # a policy needs 5; deeper nesting costs the parser quadratic tim
 # The C parser is 20 times faster; not every PyYAML is built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-NULL = frozenset({"", "~", "null", "Null", "NULL"})
-TRUE = frozenset({"true", "True", "TRUE"})
-FALSE = frozenset({"false", "False", "FALSE"})
+WORDS: Final = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 # Without leading zeros, which are octal to some readers; short enough for int().
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+DIGITS: Final = frozenset("0123456789")
 
 
 class Mapping(dict[str, "Value"]):
     """A YAML mapping, and the line of each of its keys."""
 
+    __slots__ = ("line", "lines")
+
     def __init__(self, line: int) -> None:
         super().__init__()
         self.line = line
-        self.lines: dict[str, int] = {}
+        self.lines: list[int] = []
+
+    def line_of(self, key: str) -> int:
+        """Return the line of *key*, which is one of the keys."""
+        return self.lines[list(self).index(key)]
 
 
 class Sequence(list["Value"]):
     """A YAML sequence, and the line of each of its entries."""
+
+    __slots__ = ("line", "lines")
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -66,9 +78,10 @@ def load(text: str) -> Document:
     """Read the one YAML document in *text*. Never raises, whatever *text* holds."""
     builder = _Builder()
     try:
-        for event in yaml.parse(text, Loader=LOADER):
-            if not builder.take(event):
-                break
+        # Not yaml.parse(), which asks the parser twice for each event.
+        next_event = LOADER(text).get_event
+        while (event := next_event()) is not None and builder.take(event):
+            pass
     except yaml.MarkedYAMLError as exc:
         return Document(Unusable(), (*builder.problems, _syntax_problem(text, exc)))
     except yaml.reader.ReaderError as exc:
@@ -82,15 +95,14 @@ def load(text: str) -> Document:
 class _Frame:
     """A collection that isn't complete, and in a mapping the key that waits for its value."""
 
+    __slots__ = ("key", "key_line", "node", "path", "usable")
+
     def __init__(self, node: Mapping | Sequence, path: str, *, usable: bool) -> None:
         self.node = node
         self.path = path
         self.usable = usable
         self.key: str | Unusable | None = None
         self.key_line = 0
-
-    def expects_key(self) -> bool:
-        return isinstance(self.node, Mapping) and self.key is None
 
     def child_path(self) -> str:
         if isinstance(self.node, Sequence):
@@ -100,6 +112,8 @@ class _Frame:
 
 
 class _Builder:
+    """Makes values of events: ten of them for a host of a few keys, so it must be quick."""
+
     def __init__(self) -> None:
         self.root: Value = None
         self.problems: list[PolicyProblem] = []
@@ -109,11 +123,11 @@ class _Builder:
     def take(self, event: yaml.Event) -> bool:
         """Add *event*; return whether the ones after it matter."""
         line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):  # the commonest first
             self._add(self._scalar(event, line), line)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        elif isinstance(event, yaml.CollectionStartEvent):
             return self._start(event, line)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        elif isinstance(event, yaml.CollectionEndEvent):
             frame = self._frames.pop()
             self._add(frame.node if frame.usable else Unusable(), frame.node.line)
         elif isinstance(event, yaml.AliasEvent):
@@ -128,17 +142,19 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Value:
         if event.tag is not None:
             return self._refuse(line, f"{quoted(event.tag)} is a YAML tag")
+        text: str = event.value
         plain = event.implicit[0]
-        return _resolve(event.value) if plain else str(event.value)
+        return _resolve(text) if plain else text
 
     def _start(self, event: yaml.CollectionStartEvent, line: int) -> bool:
-        path = self._frames[-1].child_path() if self._frames else ""
         if len(self._frames) == MAX_DEPTH:
+            path = self._frames[-1].child_path()
             self._report(line, path, "too many levels of nesting", "a policy has at most five")
             self.root = Unusable()
             return False
         if event.tag is not None:
             self._refuse(line, f"{quoted(event.tag)} is a YAML tag")
+        path = self._frames[-1].child_path() if self._frames else ""
         node = Mapping(line) if isinstance(event, yaml.MappingStartEvent) else Sequence(line)
         self._frames.append(_Frame(node, path, usable=event.tag is None))
         return True
@@ -148,15 +164,16 @@ class _Builder:
             self.root = value
             return
         frame = self._frames[-1]
-        if isinstance(frame.node, Sequence):
-            frame.node.append(value)
-            frame.node.lines.append(line)
-        elif frame.expects_key():
+        node = frame.node
+        if isinstance(node, Sequence):
+            node.append(value)
+            node.lines.append(line)
+        elif frame.key is None:
             frame.key, frame.key_line = self._key(frame, value, line), line
         else:
             if isinstance(frame.key, str):
-                frame.node[frame.key] = value
-                frame.node.lines[frame.key] = frame.key_line
+                node[frame.key] = value
+                node.lines.append(frame.key_line)
             frame.key = None
 
     def _key(self, frame: _Frame, value: Value, line: int) -> str | Unusable:
@@ -167,11 +184,11 @@ class _Builder:
             self._report(line, frame.path, "a key must be text", "quote it, or fix the indentation")
             return Unusable()
         if isinstance(frame.node, Mapping) and value in frame.node:
-            first = frame.node.lines[value]
+            first = frame.node.line_of(value)
             reason = f"{quoted(value)} is there twice, first in line {first}"
             self._report(line, frame.path, reason, "keep one of them")
             return Unusable()
-        return value
+        return sys.intern(value)  # one text for the same key of all hosts
 
     def _refuse(self, line: int, reason: str) -> Unusable:
         path = self._frames[-1].child_path() if self._frames else ""
@@ -183,13 +200,9 @@ class _Builder:
 
 
 def _resolve(text: str) -> Value:
-    if text in NULL:
-        return None
-    if text in TRUE:
-        return True
-    if text in FALSE:
-        return False
-    return int(text) if INTEGER.fullmatch(text) else text
+    if text in WORDS:
+        return WORDS[text]
+    return int(text) if text[-1] in DIGITS and INTEGER.fullmatch(text) else text
 
 
 def _syntax_problem(text: str, exc: yaml.MarkedYAMLError) -> PolicyProblem:

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
 import dns.name
 
-from enforcer.core.hostname import Pattern
-
-if TYPE_CHECKING:
-    from enforcer.core.policy import Host
+from enforcer.core.hostname import Pattern, domain_of
 
 MAX_PORTS: Final = 16  # as many as a grant in the kernel's map holds
 
-Labels: TypeAlias = tuple[bytes, ...]  # of a name, in lower case, the root's last
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What the names of a pattern may be used for, all that covers the pattern taken together.
 
@@ -41,19 +36,20 @@ class Grants:
     """The grants of a policy, for looking up names.
 
     Args:
-        hosts: those of the policy, in any order; patterns may occur again.
+        hosts: what the policy says of each by itself, in any order; patterns may
+            occur again. Where nothing is to be added, it is kept as the grant.
     """
 
-    def __init__(self, hosts: Iterable[Host]) -> None:
-        self._exact: dict[Labels, Grant] = {}
-        self._wildcards: dict[Labels, Grant] = {}
-        self._depths: tuple[int, ...] = ()
+    def __init__(self, hosts: Iterable[Grant]) -> None:
+        self._exact: dict[str, Grant] = {}  # by domain
+        self._wildcards: dict[str, Grant] = {}
+        self._depths: tuple[int, ...] = ()  # labels that wildcards have, most first
         hosts = tuple(hosts)
         # A grant adds to the wildcard above it, so that one must be complete before.
-        wildcards = (host for host in hosts if host.pattern.wildcard)
-        for host in sorted(wildcards, key=lambda host: len(host.pattern.name)):
+        wildcards = [host for host in hosts if host.pattern.wildcard]
+        for host in sorted(wildcards, key=_depth):
             self._grant(host, self._wildcards)
-            depth = len(host.pattern.name)
+            depth = _depth(host)
             if depth not in self._depths:
                 self._depths = (depth, *self._depths)
         for host in hosts:
@@ -62,8 +58,10 @@ class Grants:
 
     def match(self, qname: dns.name.Name) -> Grant | None:
         """Return the grant of the longest pattern that matches *qname*, or None."""
-        labels = tuple(label.lower() for label in qname.labels)
-        return self._exact.get(labels) or self._above(labels)
+        domain = domain_of(qname)
+        if domain is None:
+            return None
+        return self._exact.get(domain) or self._above(domain)
 
     def __iter__(self) -> Iterator[Grant]:
         yield from self._wildcards.values()
@@ -72,19 +70,23 @@ class Grants:
     def __len__(self) -> int:
         return len(self._wildcards) + len(self._exact)
 
-    def _above(self, labels: Labels) -> Grant | None:
-        """Return the grant of the longest wildcard over *labels*."""
+    def _above(self, domain: str) -> Grant | None:
+        """Return the grant of the longest wildcard over *domain*."""
         # Only as many look-ups as there are lengths of wildcards: one or two.
+        labels = domain.split(".") if self._depths else ()
         for depth in self._depths:
-            if depth < len(labels) and (grant := self._wildcards.get(labels[-depth:])):
+            if depth < len(labels) and (grant := self._wildcards.get(".".join(labels[-depth:]))):
                 return grant
         return None
 
-    def _grant(self, host: Host, table: dict[Labels, Grant]) -> None:
-        labels = host.pattern.name.labels
-        ports, private = set(host.ports), host.private
-        for other in (table.get(labels), self._above(labels)):
+    def _grant(self, host: Grant, table: dict[str, Grant]) -> None:
+        pattern, grant = host.pattern, host
+        for other in (table.get(pattern.domain), self._above(pattern.domain)):
             if other is not None:
-                ports.update(other.ports)
-                private = private or other.private
-        table[labels] = Grant(host.pattern, tuple(sorted(ports)), private)
+                ports = tuple(sorted({*grant.ports, *other.ports}))
+                grant = Grant(pattern, ports, grant.private or other.private)
+        table[pattern.domain] = grant
+
+
+def _depth(host: Grant) -> int:
+    return host.pattern.domain.count(".") + 1

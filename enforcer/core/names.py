@@ -17,5 +17,4 @@ def trie_prefix(pattern: Pattern) -> bytes:
     ``ghcr.io`` becomes ``oi.rchg\0`` and ``*.ghcr.io`` becomes ``oi.rchg.``: no
     name outside the pattern begins with it.
     """
-    text = pattern.name.to_text(omit_final_dot=True).encode("ascii")
-    return text[::-1] + (SEPARATOR if pattern.wildcard else EXACT_END)
+    return pattern.domain[::-1].encode("ascii") + (SEPARATOR if pattern.wildcard else EXACT_END)

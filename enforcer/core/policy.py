@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -19,12 +19,13 @@ from enforcer.core.document import Value, load
 from enforcer.core.entries import too_many
 from enforcer.core.grants import MAX_PORTS, Grants
 from enforcer.core.hostname import Pattern
-from enforcer.core.policy_file import HTTPS, DnsSection, PolicyFile
+from enforcer.core.hosts import Host, merged
+from enforcer.core.policy_file import HTTPS, DnsSection, PolicyFile, SharedPorts
+from enforcer.core.presets import Choice
 from enforcer.core.problems import Path, problem_at, problems
 from enforcer.errors import PolicyError, PolicyProblem
 
 DEFAULT_POLICY: Final = "/etc/enforcer/policy.yaml"
-OWN_HOSTS: Final = "hosts"  # the origin of a host that no preset names
 EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init` writes one")
 
 
@@ -33,23 +34,6 @@ class Mode(enum.Enum):
 
     ENFORCE = "enforce"
     AUDIT = "audit"
-
-
-@dataclass(frozen=True)
-class Host:
-    """A host, all entries for the same pattern taken together.
-
-    Attributes:
-        ports: TCP, sorted, at least one.
-        private: it may have private addresses.
-        origin: where it is written: ``hosts``, or the preset; all of them if
-            several, sorted and with a comma between.
-    """
-
-    pattern: Pattern
-    ports: tuple[int, ...]
-    private: bool
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -77,9 +61,6 @@ class Policy:
     digest: str
 
 
-Placed: TypeAlias = tuple[Path, Host]  # a host, and where the file names it
-
-
 def parse_policy(text: str, path: str) -> Policy:
     """Parse the policy file *text*.
 
@@ -94,16 +75,16 @@ def parse_policy(text: str, path: str) -> Policy:
     found = list(document.problems)
     if document.root is None and not found:
         raise PolicyError(path, (EMPTY_FILE,))
+    ports: SharedPorts = {}
     try:
-        file = PolicyFile.model_validate(document.root)
+        file = PolicyFile.model_validate(document.root, context=ports)
     except ValidationError as exc:
         found += problems(document.root, exc)
         raise _error(path, found) from exc
-    hosts = tuple(_hosts(file))
-    found += _port_problems(document.root, hosts)
+    found += _port_problems(document.root, file)
     if found:
         raise _error(path, found)
-    return _policy(file, hosts)
+    return _policy(file)
 
 
 def describe(policy: Policy) -> dict[str, Any]:
@@ -132,63 +113,68 @@ def _error(path: str, found: Iterable[PolicyProblem]) -> PolicyError:
     return PolicyError(path, tuple(sorted(dict.fromkeys(found), key=lambda problem: problem.line)))
 
 
-def _policy(file: PolicyFile, hosts: tuple[Placed, ...]) -> Policy:
+def _policy(file: PolicyFile) -> Policy:
     dns = file.dns or DnsSection()
     # `system` and nothing mean the same.
     listed = file.resolvers if isinstance(file.resolvers, list) else None
     policy = Policy(
         organization=file.organization,
         mode=Mode(file.mode),
-        hosts=_merged(host for _, host in hosts),
+        hosts=merged(_hosts(file)),
         networks=_outermost(file.networks or ()),
         resolvers=tuple(dict.fromkeys(listed)) if listed else None,
         min_ttl_s=dns.min_ttl,
         grace_s=dns.grace,
         digest="",
     )
-    canonical = json.dumps(describe(policy), separators=(",", ":"), sort_keys=True)
-    return replace(policy, digest=hashlib.sha256(canonical.encode()).hexdigest())
+    return replace(policy, digest=_digest(policy))
 
 
-def _hosts(file: PolicyFile) -> Iterator[Placed]:
+def _digest(policy: Policy) -> str:
+    rest = describe(replace(policy, hosts=()))
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    # One at a time: as one text they would take more memory than the policy.
+    for host in policy.hosts:
+        digest.update(f"\n{host.pattern} {host.ports} {host.private} {host.origin}".encode())
+    return digest.hexdigest()
+
+
+def _hosts(file: PolicyFile) -> Iterator[Host]:
+    """Yield each host that *file* names."""
+    for choice in file.registries or ():
+        yield from _chosen(choice)
+    yield from file.hosts or ()
+
+
+def _chosen(choice: Choice) -> Iterator[Host]:
+    for pattern in choice.patterns:
+        yield Host(pattern, (HTTPS,), private=False, origin=choice.preset)
+
+
+def _port_problems(root: Value, file: PolicyFile) -> Iterator[PolicyProblem]:
+    """Yield what has too many ports once all that covers it is taken together."""
+    if len({port for host in _hosts(file) for port in host.ports}) <= MAX_PORTS:
+        return
+    excessive = {
+        grant.pattern: len(grant.ports)
+        for grant in Grants(_hosts(file))
+        if len(grant.ports) > MAX_PORTS
+    }
+    last: dict[Pattern, Path] = {}
+    if excessive:
+        last = {host.pattern: path for path, host in _placed(file) if host.pattern in excessive}
+    for pattern, ports in excessive.items():
+        if problem := problem_at(root, last[pattern], too_many(ports, of=str(pattern))):
+            yield problem
+
+
+def _placed(file: PolicyFile) -> Iterator[tuple[Path, Host]]:
     """Yield each host that *file* names, and where it does."""
     for i, choice in enumerate(file.registries or ()):
-        for pattern in choice.patterns:
-            yield ("registries", i), Host(pattern, (HTTPS,), private=False, origin=choice.preset)
-    for i, entry in enumerate(file.hosts or ()):
-        ports = tuple(sorted(set(entry.ports)))
-        yield ("hosts", i), Host(entry.host, ports, private=entry.private, origin=OWN_HOSTS)
-
-
-def _port_problems(root: Value, hosts: tuple[Placed, ...]) -> Iterator[PolicyProblem]:
-    """Yield what has too many ports once all that covers it is taken together."""
-    if len({port for _, host in hosts for port in host.ports}) <= MAX_PORTS:
-        return
-    last = {host.pattern.sort_key(): path for path, host in hosts}
-    for grant in Grants(host for _, host in hosts):
-        if len(grant.ports) > MAX_PORTS:
-            fault = too_many(len(grant.ports), of=str(grant.pattern))
-            problem = problem_at(root, last[grant.pattern.sort_key()], fault)
-            if problem:
-                yield problem
-
-
-def _merged(hosts: Iterable[Host]) -> tuple[Host, ...]:
-    same: dict[Any, list[Host]] = {}
-    for host in hosts:
-        same.setdefault(host.pattern.sort_key(), []).append(host)
-    return tuple(_union(same[key]) for key in sorted(same))
-
-
-def _union(hosts: list[Host]) -> Host:
-    if len(hosts) == 1:
-        return hosts[0]
-    return Host(
-        pattern=hosts[0].pattern,
-        ports=tuple(sorted({port for host in hosts for port in host.ports})),
-        private=any(host.private for host in hosts),
-        origin=", ".join(sorted({host.origin for host in hosts})),
-    )
+        for host in _chosen(choice):
+            yield ("registries", i), host
+    for i, host in enumerate(file.hosts or ()):
+        yield ("hosts", i), host
 
 
 def _outermost(networks: Iterable[Network]) -> tuple[Network, ...]:

@@ -7,7 +7,7 @@ Schema, so that the two can't disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
@@ -16,23 +16,32 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
     Tag,
+    ValidationInfo,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from enforcer.core import entries
 from enforcer.core.addresses import Address, Network
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.hostname import MAX_PORT, Pattern
+from enforcer.core.hosts import Host
 from enforcer.core.presets import Choice, choose, entries_schema
 from enforcer.core.wording import quoted
 
 HTTPS = 443
+OWN_HOSTS = "hosts"  # the origin of a host that no preset names
 DAY_S = 86400
 MAX_ORGANIZATION = 100  # characters, because messages of one line name it
+
+Ports: TypeAlias = tuple[int, ...]
+# The context that PolicyFile is validated in: {} at first. Each tuple of ports
+# is there once for all the hosts that have it, which few policies vary.
+SharedPorts: TypeAlias = dict[Ports, Ports]
 
 
 def _form(value: object) -> str | None:
@@ -54,18 +63,39 @@ def _has_host(value: Mapping[str, object]) -> Mapping[str, object]:
     raise Faulty(Fault((), "the key host is missing", hint))
 
 
-def _from_text(value: str) -> HostEntry:
+def _from_text(value: str, info: ValidationInfo) -> Host:
     pattern, port = entries.host(value)
-    return HostEntry.model_construct(host=pattern, ports=[port or HTTPS], private=False)
+    return _own(pattern, (HTTPS if port is None else port,), info, private=False)
+
+
+def _from_mapping(entry: HostEntry, info: ValidationInfo) -> Host:
+    # At once: 100,000 models would take more memory than all the rest.
+    ports = tuple(sorted(set(entry.ports)))
+    return _own(entry.host, ports, info, private=entry.private)
+
+
+def _own(pattern: Pattern, ports: Ports, info: ValidationInfo, *, private: bool) -> Host:
+    shared = cast("SharedPorts", info.context)
+    return Host(pattern, shared.setdefault(ports, ports), private=private, origin=OWN_HOSTS)
 
 
 class _PresetsSchema:
     """Prints the presets, which are data, where pydantic sees a function."""
 
     def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return entries_schema()
+
+
+class _AsEntry:
+    """Reads a Host in the form of a HostEntry."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        entry = handler.generate_schema(HostEntry)
+        return core_schema.with_info_after_validator_function(_from_mapping, entry)
 
 
 class _Section(BaseModel):
@@ -99,12 +129,12 @@ class DnsSection(_Section):
 
 HostItem: TypeAlias = Annotated[
     Annotated[
-        HostEntry,
+        Host,
         PlainValidator(_from_text),
         WithJsonSchema({"type": "string", "examples": ["ghcr.io", "registry.corp.example:5000"]}),
         Tag("text"),
     ]
-    | Annotated[HostEntry, BeforeValidator(_has_host), Tag("mapping")],
+    | Annotated[Host, _AsEntry(), BeforeValidator(_has_host), Tag("mapping")],
     Discriminator(_form),
 ]
 NetworkItem: TypeAlias = Annotated[

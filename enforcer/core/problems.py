@@ -71,7 +71,7 @@ def problem_at(root: Value, path: Path, fault: Fault) -> PolicyProblem | None:
             node = node[step]
         elif isinstance(node, Mapping) and isinstance(step, str):
             # What is missing is reported where it should be.
-            line = node.lines.get(step, line)
+            line = node.line_of(step) if step in node else line
             node = node.get(step)
     if isinstance(node, Unusable):
         return None

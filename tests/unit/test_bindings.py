@@ -17,7 +17,7 @@ from enforcer.core.answers import Answer
 from enforcer.core.bindings import Bindings, Change, Element
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
-from enforcer.core.policy import Host
+from enforcer.core.hosts import Host
 from enforcer.core.promises import MAX_PROMISES, MAX_SHOWN, REWRITE_SLACK_S, Origin, Promises
 
 MIN_TTL_S = 60

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from enforcer.core.grants import Grants
 from enforcer.core.hostname import parse_pattern
-from enforcer.core.policy import Host
+from enforcer.core.hosts import Host
 
 # Few labels, so that patterns overlap often.
 LABELS = st.sampled_from("abc")
@@ -42,7 +42,7 @@ def test_the_longest_match_is_the_union_of_all_matches(hosts: list[Host], qname:
     assert grant is not None
     assert grant.ports == tuple(sorted({port for host in matching for port in host.ports}))
     assert grant.private == any(host.private for host in matching)
-    longest = max(matching, key=lambda host: (not host.pattern.wildcard, len(host.pattern.name)))
+    longest = max(matching, key=lambda host: (not host.pattern.wildcard, len(host.pattern.domain)))
     assert grant.pattern == longest.pattern
 
 

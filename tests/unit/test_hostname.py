@@ -214,18 +214,32 @@ def test_a_pattern_prints_as_what_parses_to_it(pattern: Pattern) -> None:
 
 
 @given(PATTERNS, PATTERNS)
-def test_the_sort_key_orders_as_patterns_do(one: Pattern, other: Pattern) -> None:
-    """The cheap key and the comparison of the names agree."""
-    assert (one < other) == (one.sort_key() < other.sort_key())
+def test_the_sort_key_orders_as_domains_do(one: Pattern, other: Pattern) -> None:
+    """The cheap key and the order of DNS (RFC 4034 section 6.1) agree, a wildcard coming after."""
+    names = [(name(pattern.domain), pattern.wildcard) for pattern in (one, other)]
+    assert (names[0] < names[1]) == (one.sort_key() < other.sort_key())
     assert (one == other) == (one.sort_key() == other.sort_key())
+
+
+@pytest.mark.parametrize("domain", ["ghcr.io", "example.com"])
+def test_a_dot_within_a_label_separates_nothing(domain: str) -> None:
+    r"""DNS allows any octet in a label: `a\.ghcr.io` is below io, not below ghcr.io."""
+    exact, below = Pattern(domain, wildcard=False), Pattern(domain, wildcard=True)
+    first, last = domain.encode().split(b".")
+    assert exact.matches(dns.name.Name((first, last, b"")))
+    assert not exact.matches(dns.name.Name((domain.encode(), b"")))
+    assert below.matches(dns.name.Name((b"a", first, last, b"")))
+    assert not below.matches(dns.name.Name((b"a." + first, last, b"")))
+    assert not exact.matches(dns.name.Name((first, last)))  # relative
+    assert not exact.matches(dns.name.root)
 
 
 @given(PATTERNS, PATTERNS, NAMES)
 def test_a_pattern_matches_all_that_it_covers(one: Pattern, other: Pattern, below: str) -> None:
     """If one covers another, then it matches every name that the other matches."""
-    qname = name(f"{below}.{other.name}" if other.wildcard else str(other.name))
+    qname = name(f"{below}.{other.domain}" if other.wildcard else other.domain)
     assert other.matches(qname)
-    wider = Pattern(other.name.parent(), wildcard=True)
+    wider = Pattern(other.domain.partition(".")[2], wildcard=True)
     for pattern in (one, wider, other):
         if pattern.covers(other):
             assert pattern.matches(qname)

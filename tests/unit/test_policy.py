@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from enforcer.core.data import data_text
 from enforcer.core.hostname import parse_pattern
-from enforcer.core.policy import Host, Mode, Policy, describe, parse_policy
+from enforcer.core.hosts import Host
+from enforcer.core.policy import Mode, Policy, describe, parse_policy
 from enforcer.core.policy_file import PolicyFile
 from enforcer.core.presets import presets
 
@@ -134,7 +135,9 @@ def test_hosts_are_sorted_by_domain() -> None:
     body = "hosts: [b.example, a.test, z.a.example, a.example, '*.a.example']"
     order = ["a.example", "*.a.example", "z.a.example", "b.example", "a.test"]
     assert [str(host.pattern) for host in parse(body).hosts] == order
-    assert list(parse(body).hosts) == sorted(parse(body).hosts, key=lambda host: host.pattern)
+    assert list(parse(body).hosts) == sorted(
+        parse(body).hosts, key=lambda host: host.pattern.sort_key()
+    )
 
 
 @pytest.mark.parametrize(
