@@ -8,8 +8,7 @@ https://publicsuffix.org/list/ describes the list and its two sections: ICANN
 from __future__ import annotations
 
 import functools
-
-import publicsuffixlist
+from dataclasses import dataclass
 
 from enforcer.core.data import data_text
 
@@ -24,33 +23,49 @@ def public_suffix_within(name: str) -> str | None:
     Args:
         name: in lower case and A-labels, without trailing dot.
     """
-    if _suffixes().is_public(name):
+    rules = _rules()
+    _, _, above = name.partition(".")
+    # *.ck makes ck a suffix as well, as publicsuffixlist has it.
+    if not above or name in rules.suffixes or name in rules.wild:
         return name
-    return _parents().get(name)
+    if above in rules.wild and name not in rules.exceptions:
+        return name
+    return rules.parents.get(name)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The list, in the form in which one look-up of each kind answers.
+
+    Attributes:
+        suffixes: those listed as they are.
+        wild: what all names one label below are suffixes of (``ck`` of ``*.ck``),
+        exceptions: but for these.
+        parents: each name that has suffixes below it, and the shortest of them.
+    """
+
+    suffixes: frozenset[str]
+    wild: frozenset[str]
+    exceptions: frozenset[str]
+    parents: dict[str, str]
 
 
 @functools.cache
-def _text() -> str:
-    return data_text("public_suffix_list.dat", "publicsuffixlist")
-
-
-@functools.cache
-def _suffixes() -> publicsuffixlist.PublicSuffixList:
-    return publicsuffixlist.PublicSuffixList(_text())
-
-
-@functools.cache
-def _parents() -> dict[str, str]:
-    """Map each name that has public suffixes below it to the shortest of them."""
+def _rules() -> _Rules:
+    suffixes: set[str] = set()
+    wild: set[str] = set()
+    exceptions: set[str] = set()
     parents: dict[str, str] = {}
-    for line in _text().splitlines():
+    for line in data_text("public_suffix_list.dat", "publicsuffixlist").splitlines():
         rule = line.split(" ", 1)[0].strip()
         if not rule or rule.startswith("//"):
             continue
         # An exception (!www.ck) and a wildcard rule (*.ck) both sit below a suffix.
         suffix = rule.lstrip("!").removeprefix("*.").encode("idna").decode("ascii").lower()
+        group = exceptions if rule[0] == "!" else wild if rule[0] == "*" else suffixes
+        group.add(suffix)
         labels = suffix.split(".")
         for start in range(1, len(labels)):
             parent = ".".join(labels[start:])
             parents[parent] = min(parents.get(parent, suffix), suffix, key=len)
-    return parents
+    return _Rules(frozenset(suffixes), frozenset(wild), frozenset(exceptions), parents)
