@@ -10,8 +10,6 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 
-import dns.name
-
 # Lookups move by up to a tenth, so that names learned together at the start
 # don't stay together for ever.
 SPREAD = 0.1
@@ -47,25 +45,32 @@ class Schedule:
         self._jitter = jitter
         self._min_ttl_s = 0
         self._grace_s = 0
-        self._failures: dict[dns.name.Name, int] = {}  # in a row; has every name
-        self._out: set[dns.name.Name] = set()
+        self._failures: dict[str, int] = {}  # in a row; has every name
+        self._failing = 0
+        self._out: set[str] = set()
         # (due, a number that settles ties, name) of every name that isn't out.
-        self._waiting: list[tuple[float, int, dns.name.Name]] = []
+        self._waiting: list[tuple[float, int, str]] = []
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._failures)
 
-    def replace(
-        self, names: Iterable[dns.name.Name], now: float, *, min_ttl_s: int, grace_s: int
-    ) -> None:
+    def __contains__(self, name: object) -> bool:
+        return name in self._failures
+
+    @property
+    def failing(self) -> int:
+        """How many names' last lookup failed."""
+        return self._failing
+
+    def replace(self, names: Iterable[str], now: float, *, min_ttl_s: int, grace_s: int) -> None:
         """Take over the names of a policy: new ones are due at once, in this order.
 
         Names that stay keep their time; names that are gone are forgotten, also
         those whose lookup runs.
 
         Args:
-            names: exact names, absolute.
+            names: exact names, as patterns have them.
             now: monotonic seconds.
             min_ttl_s: a smaller TTL counts as this, from now on.
             grace_s: how long bindings outlive their TTL, from now on.
@@ -77,13 +82,14 @@ class Schedule:
             if name not in before and name not in self._failures:
                 new.append((now, next(self._numbers), name))
             self._failures[name] = before.get(name, 0)
+        self._failing = sum(failures > 0 for failures in self._failures.values())
         self._out.intersection_update(self._failures)
         self._waiting = [item for item in self._waiting if item[2] in self._failures] + new
         heapq.heapify(self._waiting)
 
-    def pop_due(self, now: float, limit: int) -> tuple[dns.name.Name, ...]:
+    def pop_due(self, now: float, limit: int) -> tuple[str, ...]:
         """Give out at most *limit* names whose time has come, longest overdue first."""
-        names: list[dns.name.Name] = []
+        names: list[str] = []
         while self._waiting and self._waiting[0][0] <= now and len(names) < limit:
             names.append(heapq.heappop(self._waiting)[2])
         self._out.update(names)
@@ -93,7 +99,7 @@ class Schedule:
         """Return when the next name is due; None if none waits."""
         return self._waiting[0][0] if self._waiting else None
 
-    def succeeded(self, name: dns.name.Name, ttl_s: int, now: float) -> None:
+    def succeeded(self, name: str, ttl_s: int, now: float) -> None:
         """Schedule *name* by the TTL it was answered with, before its binding ends.
 
         A little after the TTL if the grace allows it, when the resolver has a
@@ -106,16 +112,17 @@ class Schedule:
         latest = (ttl_s + self._grace_s) * LATEST * (1 - moved)
         self._wait(name, now + min(max(min(fresh, latest), SHORTEST_S), LONGEST_S), failures=0)
 
-    def failed(self, name: dns.name.Name, now: float) -> None:
+    def failed(self, name: str, now: float) -> None:
         """Schedule *name* for another try, later after every failure in a row."""
         failures = self._failures.get(name, 0) + 1
         # The exponent stops where the delay does: 2.0 ** 1024 overflows.
         delay = min(BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16), BACKOFF_LAST_S)
         self._wait(name, now + delay * (1 - SPREAD * self._jitter()), failures)
 
-    def _wait(self, name: dns.name.Name, due: float, failures: int) -> None:
+    def _wait(self, name: str, due: float, failures: int) -> None:
         # Else the policy has lost the name since, and perhaps found it again.
         if name in self._out:
             self._out.remove(name)
+            self._failing += (failures > 0) - (self._failures[name] > 0)
             self._failures[name] = failures
             heapq.heappush(self._waiting, (due, next(self._numbers), name))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 import dns.name
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
+from enforcer.core.hostname import domain_of
+from enforcer.core.pace import Pace
 from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
@@ -18,6 +22,17 @@ from enforcer.daemon.problems import Problem, Problems
 from enforcer.edge.resolver import CONCURRENT_LOOKUPS, Resolver
 
 KEY = "lookup of "
+OTHERS = "lookups of other hosts"
+HINT = "check the name and the resolvers"
+# Each name that fails is a line in status and the log: of a whole policy that
+# fails, as without a network, the first few and a count say as much.
+MAX_NAMED = 5
+# More tasks than lookups at a time, so that none of these waits for its turn here.
+MAX_RUNNING: Final = 2 * CONCURRENT_LOOKUPS
+# A lookup takes about a millisecond of a processor. In the default lifetime of
+# an answer, 360 s, so many keep 36,000 names open ahead of their use; others of
+# a longer policy are opened by the answer to whoever asks for them.
+RATE_PER_S = 100.0
 # Answers cut short are looked up at once, but no flood of them piles up here, and
 # our own lookup, whose answer may be cut as well, is no reason for another.
 MAX_SOON = 1024
@@ -30,17 +45,27 @@ class Lookups:
     Args:
         observe: told every answer with addresses.
         problems: told which names can't be looked up.
+        resolver: makes one that asks these addresses.
     """
 
-    def __init__(self, observe: Callable[[Answer, Origin], None], problems: Problems) -> None:
+    def __init__(
+        self,
+        observe: Callable[[Answer, Origin], None],
+        problems: Problems,
+        resolver: Callable[[tuple[Address, ...]], Resolver] = Resolver,
+    ) -> None:
         self._observe = observe
         self._problems = problems
         self._schedule = Schedule(random.random)
         self._resolvers: tuple[Address, ...] = ()
-        self._resolver = Resolver(())
+        self._make_resolver = resolver
+        self._resolver = resolver(())
+        self._pace = Pace(RATE_PER_S, MAX_RUNNING)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._started: dict[dns.name.Name, float] = {}
+        # When the lookups of the last AGAIN_AFTER_S began, oldest first.
+        self._started: OrderedDict[str, float] = OrderedDict()
+        self._named: set[str] = set()  # have a problem of their own
         self._broken: BaseException | None = None
 
     def use(
@@ -52,20 +77,28 @@ class Lookups:
         anew: bool = False,
     ) -> None:
         """Look up what *policy* names, through *resolvers*, from now on; *anew*: all at once."""
-        names = [host.pattern.name for host in policy.hosts if not host.pattern.wildcard]
+        names = [host.pattern.domain for host in policy.hosts if not host.pattern.wildcard]
         if anew or resolvers != self._resolvers:
             # What could not be looked up may be now: no name waits for its turn.
             self._schedule = Schedule(random.random)
-            self._resolvers, self._resolver = resolvers, Resolver(resolvers)
+            self._resolvers, self._resolver = resolvers, self._make_resolver(resolvers)
         self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
-        self._problems.retain(KEY, {_key(name) for name in names})
+        self._named = {name for name in self._named if name in self._schedule}
+        self._problems.retain(KEY, {KEY + name for name in self._named})
+        self._count_others()
         self._wake.set()
 
     async def first(self, timeout_s: float) -> None:
         """Look every name up once, or as many as *timeout_s* allows; the others go on."""
-        self._start_due(limit=None)
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout_s)
+        begun = time.monotonic()
+        self._start_due(begun, MAX_RUNNING)
+        while self._running and (left := begun + timeout_s - time.monotonic()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except asyncio.TimeoutError:
+                return
+            self._start_due(begun, MAX_RUNNING)
 
     async def run(self) -> None:
         """Look names up as they fall due, until cancelled."""
@@ -74,11 +107,12 @@ class Lookups:
                 self._wake.clear()
                 if self._broken is not None:
                     raise self._broken
-                self._start_due(limit=2 * CONCURRENT_LOOKUPS)
+                now = time.monotonic()
+                self._pace.spend(self._start_due(now, self._pace.left(now)))
                 due = self._schedule.next_due()
-                full = len(self._running) >= 2 * CONCURRENT_LOOKUPS
+                full = len(self._running) >= MAX_RUNNING
                 # A finished lookup wakes us too.
-                pause = None if full or due is None else max(0.0, due - time.monotonic())
+                pause = None if full or due is None else max(due - now, self._pace.wait_s())
                 try:
                     await asyncio.wait_for(self._wake.wait(), pause)
                 except asyncio.TimeoutError:
@@ -89,23 +123,33 @@ class Lookups:
 
     def soon(self, name: dns.name.Name) -> None:
         """Look *name* up now: an answer to somebody else's query for it came incomplete."""
-        now = time.monotonic()
-        if len(self._started) > 2 * (MAX_SOON + len(self._schedule)):
-            self._started = {n: t for n, t in self._started.items() if now - t < AGAIN_AFTER_S}
-        fresh = now - self._started.get(name, -AGAIN_AFTER_S) >= AGAIN_AFTER_S
-        if fresh and len(self._running) < MAX_SOON:
-            self._spawn(name, scheduled=False)
+        domain = domain_of(name)
+        if domain is None:  # which nothing permits
+            return
+        self._forget_old(time.monotonic())
+        if domain not in self._started and len(self._running) < MAX_SOON:
+            self._spawn(domain, scheduled=False)
 
-    def _start_due(self, limit: int | None) -> None:
-        room = len(self._schedule) if limit is None else limit - len(self._running)
-        for name in self._schedule.pop_due(time.monotonic(), max(0, room)):
+    def _start_due(self, now: float, limit: int) -> int:
+        """Start at most *limit* of the lookups due at *now* and return how many."""
+        room = max(0, min(limit, MAX_RUNNING - len(self._running)))
+        names = self._schedule.pop_due(now, room)
+        for name in names:
             self._spawn(name, scheduled=True)
+        return len(names)
 
-    def _spawn(self, name: dns.name.Name, *, scheduled: bool) -> None:
-        self._started[name] = time.monotonic()
+    def _spawn(self, name: str, *, scheduled: bool) -> None:
+        now = time.monotonic()
+        self._forget_old(now)
+        self._started[name] = now
+        self._started.move_to_end(name)
         task = asyncio.ensure_future(self._look_up(name, scheduled=scheduled))
         self._running.add(task)
         task.add_done_callback(self._finished)
+
+    def _forget_old(self, now: float) -> None:
+        while self._started and now - next(iter(self._started.values())) >= AGAIN_AFTER_S:
+            self._started.popitem(last=False)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -114,21 +158,30 @@ class Lookups:
             self._broken = self._broken or task.exception()
         self._wake.set()
 
-    async def _look_up(self, name: dns.name.Name, *, scheduled: bool) -> None:
-        result = await self._resolver.lookup(name)
+    async def _look_up(self, name: str, *, scheduled: bool) -> None:
+        result = await self._resolver.lookup(dns.name.from_text(name))
         for answer in result.answers:
             self._observe(answer, Origin.RESOLVER)
-        if not scheduled:
+        # The policy may have lost the name meanwhile.
+        if not scheduled or name not in self._schedule:
             return
         now = time.monotonic()
         if result.ttl_s is None:
             self._schedule.failed(name, now)
-            text = f"{name.to_text(omit_final_dot=True)} can't be resolved: {result.errors[0]}"
-            self._problems.raise_(_key(name), Problem(text, "check the name and the resolvers"))
+            if name in self._named or len(self._named) < MAX_NAMED:
+                self._named.add(name)
+                text = f"{name} can't be resolved: {result.errors[0]}"
+                self._problems.raise_(KEY + name, Problem(text, HINT))
         else:
             self._schedule.succeeded(name, result.ttl_s, now)
-            self._problems.settle(_key(name))
+            self._named.discard(name)
+            self._problems.settle(KEY + name)
+        self._count_others()
 
-
-def _key(name: dns.name.Name) -> str:
-    return KEY + name.to_text(omit_final_dot=True)
+    def _count_others(self) -> None:
+        others = self._schedule.failing - len(self._named)
+        if others > 0:
+            hosts = "another host" if others == 1 else f"{others} other hosts"
+            self._problems.recount(OTHERS, Problem(f"{hosts} can't be resolved", HINT))
+        else:
+            self._problems.settle(OTHERS)

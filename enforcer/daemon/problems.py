@@ -28,6 +28,13 @@ class Problems:
         self._current[key] = problem
         LOGGER.warning("%s%s", problem.text, f" (hint: {problem.hint})" if problem.hint else "")
 
+    def recount(self, key: str, problem: Problem) -> None:
+        """Record that *problem* is what `raise_` said under *key* with another figure: no news."""
+        if key in self._current:
+            self._current[key] = problem
+        else:
+            self.raise_(key, problem)
+
     def settle(self, key: str) -> None:
         """Record that the problem under *key*, if there was one, is over."""
         if self._current.pop(key, None) is not None:

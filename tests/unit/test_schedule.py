@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dns.name
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,11 +16,11 @@ from enforcer.core.schedule import (
     Schedule,
 )
 
-A, B, C = (dns.name.from_text(f"{label}.example") for label in "abc")
+A, B, C = (f"{label}.example" for label in "abc")
 
 
 def schedule(
-    *names: dns.name.Name,
+    *names: str,
     now: float = 0.0,
     min_ttl_s: int = 60,
     grace_s: int = 300,
@@ -174,3 +173,22 @@ def test_lookups_follow_the_lifetimes_of_the_new_policy() -> None:
     made.pop_due(0.0, 1)
     made.succeeded(A, 1, 0.0)
     assert made.next_due() == 100
+
+
+def test_names_that_fail_are_counted() -> None:
+    """Until they succeed, or leave the policy."""
+    made = schedule(A, B, C)
+    made.pop_due(0.0, 3)
+    assert made.failing == 0
+    for name in (A, B):
+        made.failed(name, 0.0)
+    made.succeeded(C, 60, 0.0)
+    assert made.failing == 2
+    made.pop_due(1.0, 2)
+    made.failed(A, 1.0)
+    made.succeeded(B, 60, 1.0)
+    assert made.failing == 1
+    made.replace([B, C], 1.0, min_ttl_s=60, grace_s=300)
+    assert made.failing == 0
+    assert A not in made
+    assert B in made
