@@ -46,16 +46,23 @@ class PolicyProblem:
 
 
 class PolicyError(EnforcerError):
-    """The policy file can't be used; the operator can fix it. Carries all its problems."""
+    """The policy file can't be used; the operator can fix it.
+
+    Carries all its problems; the message names the first MAX_SHOWN.
+    """
 
     exit_code = 2
+    MAX_SHOWN = 20
 
     def __init__(self, path: str, problems: tuple[PolicyProblem, ...]) -> None:
         self.path = path
         self.problems = problems
-        lines = (
-            f"policy {path}:{p.line}: {p}" if p.line else f"policy {path}: {p}" for p in problems
-        )
+        lines = [
+            f"policy {path}:{p.line}: {p}" if p.line else f"policy {path}: {p}"
+            for p in problems[: self.MAX_SHOWN]
+        ]
+        if (more := len(problems) - len(lines)) > 0:
+            lines.append(f"policy {path}: and {more} more: mend these first")
         super().__init__("\n".join(lines))
 
 

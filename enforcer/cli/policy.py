@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import textwrap
@@ -9,11 +10,13 @@ from collections.abc import Iterator
 
 import click
 
+from enforcer.cli.options import json_option
 from enforcer.core.data import data_text
 from enforcer.core.hosts import Host
 from enforcer.core.policy import DEFAULT_POLICY, Mode, Policy, describe
 from enforcer.core.policy_file import PolicyFile
 from enforcer.edge.policy_file import read_policy, write_policy
+from enforcer.errors import PolicyError
 
 INDENT = "  "
 NAME_WIDTH = 48  # columns: the rest of 79 holds "private" and four ports
@@ -36,16 +39,32 @@ def init(output: str, *, force: bool) -> None:
 
 @policy.command()
 @click.argument("file", default=DEFAULT_POLICY)
-def validate(file: str) -> None:
-    """Check FILE and report everything that is wrong with it."""
-    found = read_policy(file)
+@json_option
+@click.pass_context
+def validate(context: click.Context, file: str, *, as_json: bool) -> None:
+    """Check FILE and report what is wrong with it.
+
+    Exits 2 if anything is. With --json, all of it is in the document.
+    """
+    try:
+        found = read_policy(file)
+    except PolicyError as exc:
+        if not as_json:
+            raise
+        problems = [dataclasses.asdict(problem) for problem in exc.problems]
+        click.echo(json.dumps({"path": file, "valid": False, "problems": problems}, indent=2))
+        context.exit(exc.exit_code)
+    if as_json:
+        document = {"path": file, "valid": True, "problems": [], "digest": found.digest}
+        click.echo(json.dumps(document, indent=2))
+        return
     click.secho(f"{file}: valid", fg="green")
     click.echo(_summary(found))
 
 
 @policy.command()
 @click.argument("file", default=DEFAULT_POLICY)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(file: str, *, as_json: bool) -> None:
     """Show what FILE permits. Presets are resolved, and equal hosts merged."""
     found = read_policy(file)

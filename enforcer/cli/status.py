@@ -23,6 +23,7 @@ WIDTH = 79
 INDENT = 13
 EXEMPT = Role.EXEMPT.value
 FORWARD_MARK = Program.FORWARD_MARK.value
+MAX_PROBLEMS = 10  # so that the rest stays on the screen
 
 
 @click.command()
@@ -89,10 +90,13 @@ def as_text(report: dict[str, Any]) -> str:
     rows += [("note", note) for note in report["platform"]["notes"]]
     lines = [_headline(report)]
     lines += [line for label, text in rows for line in _row(label, text)]
-    for problem in report["problems"]:
+    problems = report["problems"]
+    for problem in problems[:MAX_PROBLEMS]:
         lines += _row("problem", problem["text"], colour="yellow")
         if problem["hint"]:
             lines += _row("", f"-> {problem['hint']}")
+    if (more := len(problems) - MAX_PROBLEMS) > 0:
+        lines += _row("problems", f"and {more} more: enforcer status --json")
     return "\n".join(lines)
 
 

@@ -81,6 +81,11 @@ EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 CASES = {
     "healthy": (report(WHOLE, LINUX, daemon()), True, True),
     "problem": (report(WHOLE, LINUX, daemon(UNRESOLVED)), True, False),
+    "many-problems": (
+        report(WHOLE, LINUX, daemon(*(UNRESOLVED | {"text": f"{n} fails"} for n in range(1000)))),
+        True,
+        False,
+    ),
     "audit": (report(AUDIT, LINUX, daemon()), False, True),
     "detached": (report(DETACHED, LINUX, daemon()), True, False),
     "table-gone": (report(EMPTY, LINUX, daemon()), False, False),

@@ -79,6 +79,46 @@ def test_init_writes_a_policy_that_validates(tmp_path: Path) -> None:
     )
 
 
+def test_validate_tells_programs_all_that_is_wrong(tmp_path: Path) -> None:
+    """Each problem with its place, however many; exit code 2."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\norganization: acme\nhosts:\n" + "  - a b\n" * 1000)
+    result = run("validate", "--json", path)
+    assert result.exit_code == 2
+    document = json.loads(result.output)
+    assert document["valid"] is False
+    assert len(document["problems"]) == 1000
+    first = document["problems"][0]
+    assert (first["line"], first["key"]) == (4, "hosts[0]")
+    assert first["reason"]
+    assert first["hint"]
+
+
+def test_validate_tells_programs_that_nothing_is_wrong(full: Path) -> None:
+    """The same document without problems, and the digest that status shows."""
+    document = json.loads(run("validate", "--json", full).output)
+    shown = json.loads(run("show", "--json", full).output)
+    assert document == {
+        "path": str(full),
+        "valid": True,
+        "problems": [],
+        "digest": shown["digest"],
+    }
+
+
+def test_a_thousand_mistakes_are_not_a_thousand_lines(tmp_path: Path) -> None:
+    """The first are shown, the rest counted: they scrolled away what to begin with."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\norganization: acme\nhosts:\n" + "  - a b\n" * 1000)
+    with pytest.raises(PolicyError) as caught:
+        run("validate", path)
+    lines = caught.value.message.splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(f"policy {path}:4: hosts[0]")
+    assert lines[-1] == f"policy {path}: and 980 more: mend these first"
+    assert len(caught.value.problems) == 1000
+
+
 def test_init_replaces_only_if_forced(tmp_path: Path) -> None:
     """A policy at work is not lost to a second `init`."""
     path = tmp_path / "policy.yaml"
