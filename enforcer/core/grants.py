@@ -63,6 +63,11 @@ class Grants:
             return None
         return self._exact.get(domain) or self._above(domain)
 
+    def of(self, pattern: Pattern) -> Grant | None:
+        """Return the grant of *pattern* itself, or None."""
+        table = self._wildcards if pattern.wildcard else self._exact
+        return table.get(pattern.domain)
+
     def __iter__(self) -> Iterator[Grant]:
         yield from self._wildcards.values()
         yield from self._exact.values()
@@ -84,7 +89,9 @@ class Grants:
         for other in (table.get(pattern.domain), self._above(pattern.domain)):
             if other is not None:
                 ports = tuple(sorted({*grant.ports, *other.ports}))
-                grant = Grant(pattern, ports, grant.private or other.private)
+                private = grant.private or other.private
+                if (ports, private) != (grant.ports, grant.private):
+                    grant = Grant(pattern, ports, private)
         table[pattern.domain] = grant
 
 

@@ -20,7 +20,7 @@ from enforcer.core.entries import too_many
 from enforcer.core.grants import MAX_PORTS, Grants
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host, merged
-from enforcer.core.policy_file import HTTPS, DnsSection, PolicyFile, SharedPorts
+from enforcer.core.policy_file import HTTPS, DnsSection, Known, PolicyFile
 from enforcer.core.presets import Choice
 from enforcer.core.problems import Path, problem_at, problems
 from enforcer.errors import PolicyError, PolicyProblem
@@ -61,12 +61,13 @@ class Policy:
     digest: str
 
 
-def parse_policy(text: str, path: str) -> Policy:
+def parse_policy(text: str, path: str, before: Grants | None = None) -> Policy:
     """Parse the policy file *text*.
 
     Args:
         text: what the file holds.
         path: what to call the file in messages.
+        before: of a policy whose hosts are used again where they are the same.
 
     Raises:
         PolicyError: with everything that is wrong, each with its line and key.
@@ -75,9 +76,9 @@ def parse_policy(text: str, path: str) -> Policy:
     found = list(document.problems)
     if document.root is None and not found:
         raise PolicyError(path, (EMPTY_FILE,))
-    ports: SharedPorts = {}
+    known = Known(Grants(()) if before is None else before)
     try:
-        file = PolicyFile.model_validate(document.root, context=ports)
+        file = PolicyFile.model_validate(document.root, context=known)
     except ValidationError as exc:
         found += problems(document.root, exc)
         raise _error(path, found) from exc

@@ -51,13 +51,17 @@ class InForce:
     since: float
 
     @classmethod
-    def read(cls, policy_path: Path) -> InForce:
+    def read(cls, policy_path: Path, before: Grants | None = None) -> InForce:
         """Return what the policy file and the machine's resolvers say now.
+
+        Args:
+            policy_path: of the file.
+            before: what it replaces, if anything.
 
         Raises:
             PolicyError: the file can't be used.
         """
-        policy = read_policy(policy_path)
+        policy = read_policy(policy_path, before)
         found = _resolvers(policy)
         return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time())
 
@@ -113,7 +117,8 @@ class Enforcement:
             PolicyError: it can't be used; what was in force still is.
             DatapathError: the kernel refuses it; likewise.
         """
-        new, old = await asyncio.to_thread(InForce.read, self.path), self.in_force
+        old = self.in_force
+        new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy = new.policy
         try:
             await self._learn(new)

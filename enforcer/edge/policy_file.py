@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from enforcer.core.grants import Grants
 from enforcer.core.policy import DEFAULT_POLICY, Policy, parse_policy
 from enforcer.errors import PolicyError, PolicyProblem
 
@@ -28,8 +29,12 @@ HINTS = {
 }
 
 
-def read_policy(path: str | Path) -> Policy:
+def read_policy(path: str | Path, before: Grants | None = None) -> Policy:
     """Read the policy file at *path*.
+
+    Args:
+        path: of the file.
+        before: of a policy whose hosts are used again where they are the same.
 
     Raises:
         PolicyError: if there is none, if it can't be read or if it isn't valid.
@@ -42,7 +47,7 @@ def read_policy(path: str | Path) -> Policy:
         reason = f"octet 0x{data[exc.start]:02x} is not UTF-8"
         raise _error(path, reason, "save the file as UTF-8", line=line) from exc
     with _without_collector():
-        return parse_policy(text, str(path))
+        return parse_policy(text, str(path), before)
 
 
 def write_policy(path: str | Path, text: str, *, replace: bool) -> None:

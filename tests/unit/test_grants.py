@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.core.grants import Grants
+from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.hosts import Host
 
@@ -96,3 +96,13 @@ def test_a_relative_name_gets_nothing() -> None:
     """Only a complete name is one that DNS was asked for."""
     relative = dns.name.from_text("a.example.com", origin=None)
     assert Grants([host("*.example.com", 443)]).match(relative) is None
+
+
+def test_a_host_that_gains_nothing_is_its_own_grant() -> None:
+    """A second object for each of 100,000 hosts is memory for nothing."""
+    hosts = [host("*.x.test", 443), host("a.x.test", 443), host("b.x.test", 5000)]
+    grants = Grants(hosts)
+    assert grants.of(hosts[0].pattern) is hosts[0]
+    assert grants.of(hosts[1].pattern) is hosts[1]
+    assert grants.of(hosts[2].pattern) == Grant(hosts[2].pattern, (443, 5000), private=False)
+    assert grants.of(parse_pattern("x.test")) is None

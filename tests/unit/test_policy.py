@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.core.data import data_text
+from enforcer.core.grants import Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.hosts import Host
 from enforcer.core.policy import Mode, Policy, describe, parse_policy
@@ -272,3 +273,14 @@ def test_the_schema_has_every_key_and_form() -> None:
     assert entry["properties"]["ecr"]["properties"]["fips"]["type"] == "boolean"
     system, addresses = schema["properties"]["resolvers"]["anyOf"][0]["oneOf"]
     assert (system["const"], addresses["type"]) == ("system", "array")
+
+
+def test_hosts_that_stay_are_those_of_the_policy_before() -> None:
+    """What changed is new; two copies of 100,000 hosts at each reload left 40 MB behind."""
+    before = parse("hosts: [a.example, b.example:5000, '*.c.example', d.c.example]")
+    grants = Grants(before.hosts)
+    text = HEAD + "hosts: [a.example, b.example:5001, '*.c.example', d.c.example, e.example]"
+    after = parse_policy(text, "policy.yaml", grants)
+    assert after == parse_policy(text, "policy.yaml")
+    same = {str(host.pattern) for host in after.hosts if any(host is old for old in before.hosts)}
+    assert same == {"a.example", "*.c.example", "d.c.example"}
