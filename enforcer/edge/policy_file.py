@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import gc
 import os
@@ -47,7 +48,9 @@ def read_policy(path: str | Path, before: Grants | None = None) -> Policy:
         reason = f"octet 0x{data[exc.start]:02x} is not UTF-8"
         raise _error(path, reason, "save the file as UTF-8", line=line) from exc
     with _without_collector():
-        return parse_policy(text, str(path), before)
+        policy = parse_policy(text, str(path), before)
+    _give_back()
+    return policy
 
 
 def write_policy(path: str | Path, text: str, *, replace: bool) -> None:
@@ -132,6 +135,13 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _give_back() -> None:
+    """Return the memory that parsing took to the kernel: 20 MB of 100,000 hosts."""
+    # glibc keeps it for the next time; other C libraries have no such function.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _error(path: str | Path, reason: str, hint: str, line: int = 0) -> PolicyError:
