@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 import bcc  # noqa: TID251 - this is its edge
 
 from enforcer import abi
-from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network
+from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
 from enforcer.core.grants import Grant
 from enforcer.core.names import trie_prefix
 from enforcer.errors import DatapathError
@@ -95,7 +94,7 @@ class Programs:
         """Never learn the well-known prefixes and *own*, the addresses of this machine."""
         wanted: dict[Network, abi.Refusal] = dict.fromkeys(PRIVATE, abi.Refusal.PRIVATE)
         wanted |= dict.fromkeys(NEVER_LEARNED, abi.Refusal.NEVER)
-        wanted |= dict.fromkeys((_host_network(a) for a in own), abi.Refusal.NEVER)
+        wanted |= dict.fromkeys(own_networks(own), abi.Refusal.NEVER)
         self._sync("refused", self._refused, wanted, _refused_key, ctypes.c_uint32)
 
     def forget(self, pairs: Iterable[tuple[Address, int]]) -> None:
@@ -225,10 +224,6 @@ def _refused_key(network: Network) -> abi.RefusedKey:
     packed = network.network_address.packed
     ctypes.memmove(key.address, packed, len(packed))
     return key
-
-
-def _host_network(address: Address) -> Network:
-    return ipaddress.ip_network((address.packed, address.max_prefixlen))
 
 
 @contextlib.contextmanager
