@@ -28,10 +28,24 @@ struct scratch {
 	u8 name[NAME_BUFFER];
 	u32 name_len; /* in wire format, without the root label */
 	u32 label_left;
-	u32 offset;
-	u32 owner; /* offset of the name that the next record must belong to */
-	u32 ttl;
-	u32 records;
+	u32 records; /* of the answer section, those still to come */
+	u32 offset; /* of the next of them */
+	u32 next; /* where that one ends */
+	u32 owner; /* offset of the name that it must belong to */
+	u32 ttl; /* the smallest yet, seconds */
+	/* Of the target of an alias: where to read on, the bounds of the part between
+	 * two pointers, its length in wire format, and the pointers followed.
+	 */
+	u32 at;
+	u32 start;
+	u32 end;
+	u32 target_len;
+	u32 pointers;
+	u32 aliases; /* followed */
+	/* For the counters of the same names. */
+	u32 learned;
+	u32 failed;
+	u32 refused;
 };
 
 #define read_back(x) (*(volatile typeof(x) *)&(x))
@@ -46,12 +60,17 @@ BPF_LPM_TRIE(refused, struct refused_key, u32, MAX_REFUSED);
 BPF_TABLE("lru_hash", struct query_key, u64, queries, MAX_QUERIES);
 BPF_TABLE("lru_hash", struct learned_key, struct learned, learned, MAX_LEARNED);
 
-static __always_inline void count(u32 stat)
+static __always_inline void add(u32 stat, u32 number)
 {
 	u64 *value = stats.lookup(&stat);
 
 	if (value)
-		*value += 1;
+		*value += number;
+}
+
+static __always_inline void count(u32 stat)
+{
+	add(stat, 1);
 }
 
 static __always_inline struct scratch *get_scratch(void)

@@ -2,34 +2,23 @@
 /*
  * records.h - learn the addresses in the answer section of a DNS message.
  *
- * Strict: what is not the plain form that resolvers send is left to user space.
+ * Strict: all of the section is the plain form that resolvers send, which is one
+ * chain of aliases in order and then one RRset of the type asked for, each owner
+ * a pointer; or nothing of it is learned and user space decides. What is learned
+ * here must be a subset of what user space would open: tests/bpf/test_corpus.py.
  */
 #ifndef ENFORCER_RECORDS_H
 #define ENFORCER_RECORDS_H
 
-#include "name.h"
+#include "chain.h"
 
 enum {
-	RECORD_FIXED = 12, /* compressed owner, type, class, TTL, RDLENGTH */
 	TYPE_A = 1,
-	TYPE_CNAME = 5,
 	TYPE_AAAA = 28,
-	CLASS_IN = 1,
-	POINTER = 0xc000, /* RFC 1035 4.1.4 */
 	/* As many address records as fit into MESSAGE_MAX with room for a chain. */
 	MAX_RECORDS = 144,
 	NS_PER_S = 1000000000,
 };
-
-static __always_inline u16 be16(const u8 *p)
-{
-	return p[0] << 8 | p[1];
-}
-
-static __always_inline u32 be32(const u8 *p)
-{
-	return (u32)be16(p) << 16 | be16(p + 2);
-}
 
 static __always_inline int is_refused(const struct grant *grant, u8 family, const u8 *address)
 {
@@ -48,13 +37,14 @@ static __always_inline int is_refused(const struct grant *grant, u8 family, cons
 	return !(*refusal == REFUSAL_PRIVATE && grant->flags & GRANT_PRIVATE);
 }
 
-static __always_inline void learn(struct grant *grant, u8 family, const u8 *address, u64 expires_ns)
+/* Counts in scratch, for one more branch in here is one more for each port. */
+static __always_inline void learn(struct scratch *s, struct grant *grant, u8 family,
+				  const u8 *address, const struct learned *value)
 {
-	struct learned value = { .expires_ns = expires_ns };
 	struct learned_key key = {};
 
 	if (is_refused(grant, family, address)) {
-		count(STAT_REFUSED);
+		s->refused = read_back(s->refused) + 1;
 		return;
 	}
 	if (family == 4)
@@ -62,83 +52,92 @@ static __always_inline void learn(struct grant *grant, u8 family, const u8 *addr
 	else
 		__builtin_memcpy(&key.address, address, 16);
 	for (u32 i = 0; i < MAX_PORTS; i++) {
+		u64 failed;
+
 		key.port = grant->ports[i];
 		if (!key.port)
 			break;
-		count(learned.update(&key, &value) ? STAT_FAILED : STAT_LEARNED);
+		/* The sign of the error, if there is one. */
+		failed = (u64)learned.update(&key, (void *)value) >> 63;
+		s->failed = read_back(s->failed) + failed;
+		s->learned = read_back(s->learned) + 1 - failed;
 	}
 }
 
 /*
- * Walk one record at s->offset.
+ * Check that all records from s->offset on are addresses of the type asked for.
  *
- * Return: 0, or -1 where it is not the plain form.
+ * Return: 0, or -1.
  */
-static __always_inline int walk_record(struct scratch *s, struct grant *grant,
-				       const struct config *cfg)
+static __always_inline int check_addresses(struct scratch *s, u16 asked, u32 size)
 {
-	u32 offset = read_back(s->offset);
-	u32 len = read_back(s->event.len);
-	u32 ttl, lifetime_s;
-	u16 type, rdlength;
-	const u8 *record, *rdata;
+	u32 first = read_back(s->offset);
 
-	/* Before the mask, which would turn the message's end into its start. */
-	if (offset > MESSAGE_MAX - RECORD_FIXED || offset + RECORD_FIXED > len)
-		return -1;
-	asm volatile("" : "+r"(offset));
-	offset &= MESSAGE_MAX - 1;
-	record = &s->message[offset];
-	rdata = record + RECORD_FIXED;
-	type = be16(record + 2);
-	rdlength = be16(record + 10);
-	if (offset + RECORD_FIXED + rdlength > len || be16(record + 4) != CLASS_IN)
-		return -1;
-	if (be16(record) != (POINTER | read_back(s->owner)))
-		return -1;
-	ttl = be32(record + 6);
-	if (ttl >> 31) /* RFC 2181 8: treat as zero */
-		ttl = 0;
-	if (ttl > MAX_TTL_S)
-		ttl = MAX_TTL_S;
-	if (ttl > read_back(s->ttl))
-		ttl = read_back(s->ttl);
-
-	if (type == TYPE_CNAME) {
-		if (rdlength < 2)
+	for (u32 i = 0; i < MAX_RECORDS; i++) {
+		if (i >= read_back(s->records)) {
+			s->offset = first;
+			return 0;
+		}
+		if (read_record(s) != asked || read_back(s->next) != read_back(s->offset) + size)
 			return -1;
-		s->ttl = ttl;
-		s->owner = offset + RECORD_FIXED;
-		/* The target stands elsewhere already: records will point there. */
-		if (rdlength == 2 && rdata[0] >> 6 == 3)
-			s->owner = be16(rdata) & ~POINTER;
-	} else if ((type == TYPE_A && rdlength == 4) || (type == TYPE_AAAA && rdlength == 16)) {
-		lifetime_s = ttl > cfg->min_ttl_s ? ttl : cfg->min_ttl_s;
-		lifetime_s += cfg->grace_s;
-		learn(grant, type == TYPE_A ? 4 : 6, rdata,
-		      read_back(s->event.time_ns) + (u64)lifetime_s * NS_PER_S);
+		s->offset = read_back(s->next);
 	}
-	s->offset = offset + RECORD_FIXED + rdlength;
-	return 0;
+	return -1;
+}
+
+/* Learn the addresses in the records of *size* octets each from s->offset on. */
+static __always_inline void learn_addresses(struct scratch *s, struct grant *grant, u8 family,
+					    u32 size, const struct learned *value)
+{
+	s->learned = 0;
+	s->failed = 0;
+	s->refused = 0;
+	for (u32 i = 0; i < MAX_RECORDS; i++) {
+		u32 offset = read_back(s->offset);
+
+		if (i >= read_back(s->records))
+			break;
+		s->offset = offset + size;
+		asm volatile("" : "+r"(offset));
+		offset &= MESSAGE_MAX - 1;
+		learn(s, grant, family, &s->message[offset] + RECORD_FIXED, value);
+	}
+	add(STAT_LEARNED, read_back(s->learned));
+	add(STAT_FAILED, read_back(s->failed));
+	add(STAT_REFUSED, read_back(s->refused));
 }
 
 static __always_inline void learn_answer(struct scratch *s, struct grant *grant,
 					 const struct config *cfg)
 {
-	s->offset = DNS_HEADER_SIZE + read_back(s->name_len) + 1 + QUESTION_FIXED;
+	u32 question = DNS_HEADER_SIZE + read_back(s->name_len) + 1;
+	u32 ttl, size;
+	struct learned value;
+	u16 asked;
+	u8 family;
+
+	asm volatile("" : "+r"(question));
+	question &= NAME_START_MASK;
+	asked = be16(&s->message[question]);
+	if (question + QUESTION_FIXED > read_back(s->event.len) ||
+	    be16(&s->message[question + 2]) != CLASS_IN || (asked != TYPE_A && asked != TYPE_AAAA))
+		return;
+	family = asked == TYPE_A ? 4 : 6;
+	size = RECORD_FIXED + (asked == TYPE_A ? 4 : 16);
+	s->offset = question + QUESTION_FIXED;
 	s->owner = DNS_HEADER_SIZE;
-	s->ttl = ~0U;
+	s->ttl = MAX_TTL_S;
 	s->records = be16(&s->message[6]);
-	for (u32 i = 0; i < MAX_RECORDS; i++) {
-		if (i >= read_back(s->records))
-			return;
-		if (walk_record(s, grant, cfg))
-			break;
-	}
-	if (read_back(s->records) > 0) {
+	if (follow_chain(s) || check_addresses(s, asked, size)) {
 		s->event.flags |= ANSWER_UNUSUAL;
 		count(STAT_UNUSUAL);
+		return;
 	}
+	ttl = read_back(s->ttl);
+	if (ttl < cfg->min_ttl_s)
+		ttl = cfg->min_ttl_s;
+	value.expires_ns = read_back(s->event.time_ns) + ((u64)ttl + cfg->grace_s) * NS_PER_S;
+	learn_addresses(s, grant, family, size, &value);
 }
 
 #endif

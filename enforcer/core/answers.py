@@ -2,7 +2,8 @@
 
 Pure: no I/O, no clock. Lenient in form (any record order, any compression),
 strict in meaning: an address counts only where the CNAME chain from QNAME
-leads to it.
+leads to it. Whatever the kernel learns from a message (bpf/records.h), this must
+find in it too: tests/bpf/test_corpus.py.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def parse(wire: bytes, *, cut: bool = False) -> Answer:
     """Parse the DNS response in *wire*.
 
     Only the answer section, class IN and what the CNAME chain reaches counts.
-    A TTL above 2**31 - 1 is 0 (RFC 2181 section 8).
+    A TTL above 2**31 - 1 is 0 (RFC 2181 section 8). Like the stub resolvers of
+    glibc and musl, and like the kernel, this reads nothing behind the answer
+    section, an extended RCODE (RFC 6891) included.
 
     Args:
         wire: the message, without the length that precedes it over TCP.
@@ -70,7 +73,7 @@ def parse(wire: bytes, *, cut: bool = False) -> Answer:
         # A truncated message may end anywhere: only its question is read.
         # keyring=False: a TSIG is for the client that has the key to check it.
         message = dns.message.from_wire(
-            wire, keyring=False, question_only=truncated, ignore_trailing=True
+            _without_tail(wire), keyring=False, question_only=truncated, ignore_trailing=True
         )
         response = _checked(message)
         qname = response.question[0].name.canonicalize()
@@ -82,6 +85,11 @@ def parse(wire: bytes, *, cut: bool = False) -> Answer:
     addresses = _addresses(chain.answer)
     ttl_s = min(chain.minimum_ttl, MAX_TTL_S) if addresses else 0
     return Answer(qname, addresses, ttl_s, truncated=False)
+
+
+def _without_tail(wire: bytes) -> bytes:
+    """Return *wire* with empty authority and additional sections (RFC 1035 section 4.1.1)."""
+    return wire[:8] + bytes(len(wire[8:12])) + wire[12:]
 
 
 def _checked(message: dns.message.Message) -> dns.message.QueryMessage:

@@ -154,9 +154,6 @@ REJECTED = {
     ),
     "NXDOMAIN with an address": response(f"{QNAME} 60 IN A 198.18.0.66", rcode=dns.rcode.NXDOMAIN),
     **REJECTED_HEADERS,
-    "BADVERS, an RCODE of two parts": response(
-        f"{QNAME} 60 IN A 198.18.0.66", rcode=dns.rcode.BADVERS
-    ),
 }
 
 
@@ -242,6 +239,36 @@ def test_octets_after_the_message_are_ignored() -> None:
     """Clients ignore them too (glibc, musl): the name would work and be blocked."""
     wire = response(f"{QNAME} 60 IN A 198.18.0.1").to_wire() + b"trailing"
     assert frozenset(parse(wire).addresses) == addresses("198.18.0.1")
+
+
+BEHIND = {
+    "a record cut off": bytes.fromhex("c00c 0001 0001 0000"),
+    "a pointer forward": bytes.fromhex("cfff 0001 0001 0000003c 0004 c6120042"),
+    "an A record of three octets": bytes.fromhex("c00c 0001 0001 0000003c 0003 c61200"),
+    "BADVERS, an RCODE of two parts": bytes.fromhex("00 0029 04d0 01000000 0000"),
+    "a TSIG without content": bytes.fromhex("00 00fa 00ff 00000000 0000"),
+}
+
+
+@pytest.mark.parametrize("tail", BEHIND.values(), ids=list(BEHIND))
+@pytest.mark.parametrize("section", [8, 10])
+def test_nothing_behind_the_answer_section_is_read(tail: bytes, section: int) -> None:
+    """The kernel has learned the address by then, and stub resolvers read no further.
+
+    User space refused these messages for what stood in a section that says nothing
+    about the question, while the kernel let their first connections pass.
+    """
+    wire = bytearray(response(f"{QNAME} 60 IN A 198.18.0.1").to_wire() + tail)
+    wire[section + 1] = 1
+    assert frozenset(parse(bytes(wire)).addresses) == addresses("198.18.0.1")
+
+
+@pytest.mark.parametrize("kind", ["HTTPS", "SVCB"])
+@pytest.mark.parametrize("question", [f"{QNAME} IN HTTPS", f"{QNAME} IN A"])
+def test_address_hints_open_nothing(kind: str, question: str) -> None:
+    """HTTPS and SVCB records carry addresses that browsers use; clients of registries don't."""
+    hint = f'{QNAME} 60 IN {kind} 1 . alpn="h2" ipv4hint="198.18.0.66" ipv6hint="2001:db8::66"'
+    assert parse(response(hint, question=question).to_wire()).addresses == ()
 
 
 def test_a_signed_answer_needs_no_key() -> None:
