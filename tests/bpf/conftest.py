@@ -23,15 +23,21 @@ GRACE_S = 300
 NONCE = 0x51A7C0DE
 
 
-@pytest.fixture(scope="session")
-def loaded() -> Iterator[Programs]:
-    """The programs, loaded and told a policy."""
+def load() -> Programs:
+    """Return the programs, loaded and told a policy."""
     programs = Programs()
     programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
     programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
     programs.set_grants(GRANTS)
     programs.set_own_addresses([ip_address(OWN)])
     programs.open_events()
+    return programs
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Programs]:
+    """The programs, loaded once."""
+    programs = load()
     yield programs
     programs.close()
 
