@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -10,28 +11,47 @@ from pathlib import Path
 import click
 
 from enforcer import __version__
-from enforcer.cli.check import check
-from enforcer.cli.control import off, reload
-from enforcer.cli.hosts import hosts
 from enforcer.cli.options import runtime_dir_option
-from enforcer.cli.policy import policy
-from enforcer.cli.run import run
-from enforcer.cli.status import status
 from enforcer.edge.runtime import RUNTIME_DIR_VARIABLE
 from enforcer.errors import EnforcerError, PolicyError
 
+# The module of each command: only the one that is asked for is imported.
+COMMANDS = {
+    "check": "check",
+    "hosts": "hosts",
+    "off": "control",
+    "policy": "policy",
+    "reload": "control",
+    "run": "run",
+    "status": "status",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79})
+
+class Commands(click.Group):
+    """The commands of COMMANDS."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"enforcer.cli.{COMMANDS[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 79}
+)
 @click.version_option(__version__, prog_name="enforcer")
 @runtime_dir_option
 def cli(runtime_dir: Path) -> None:
     """Let this machine reach only the container registries a policy lists."""
     # One place for all commands, given before or after their name.
     os.environ[RUNTIME_DIR_VARIABLE] = os.fspath(runtime_dir)
-
-
-for command in (run, status, check, hosts, policy, reload, off):
-    cli.add_command(command)
 
 
 def main() -> None:

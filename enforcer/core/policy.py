@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -25,7 +25,6 @@ from enforcer.core.presets import Choice
 from enforcer.core.problems import Path, problem_at, problems
 from enforcer.errors import PolicyError, PolicyProblem
 
-DEFAULT_POLICY: Final = "/etc/enforcer/policy.yaml"
 EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init` writes one")
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from enforcer.core.grants import Grants
-from enforcer.core.policy import DEFAULT_POLICY, Policy, parse_policy
+from enforcer.core.places import DEFAULT_POLICY
+from enforcer.core.policy import Policy, parse_policy
 from enforcer.errors import PolicyError, PolicyProblem
 
 # Half a million hosts. More is not a policy but a wrong path.

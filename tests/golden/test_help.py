@@ -19,7 +19,9 @@ WIDTH = 80
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
     """Yield the words of every command below *group*."""
     yield path
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.core.policy import DEFAULT_POLICY
+from enforcer.core.places import DEFAULT_POLICY
 from enforcer.edge.policy_file import MAX_BYTES, read_policy, write_policy
 from enforcer.errors import PolicyError, PolicyProblem
 

@@ -1,0 +1,7 @@
+"""Where things are on a machine. Of its own, because commands name them before they do work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULT_POLICY: Final = "/etc/enforcer/policy.yaml"
