@@ -1,18 +1,32 @@
-"""The control socket's server: HTTP over a Unix socket."""
+"""The control socket's server: HTTP over a Unix socket, one thread a request."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import http.server
+import json
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
-
-from aiohttp import web
+from urllib.parse import parse_qsl, urlsplit
 
 from enforcer.errors import EnforcerError
+from enforcer.log import LOGGER
 
 # Takes the query of the request, returns what becomes JSON.
 Handler = Callable[[Mapping[str, str]], Awaitable[object]]
+# Calls a handler on the event loop.
+Call = Callable[[Handler, Mapping[str, str]], Future[object]]
+
+# More than this many at once wait for their turn: status is asked for by people and monitors.
+THREADS = 4
+# Who says nothing for so long is hung up on.
+SILENCE_S = 10.0
+AGAIN_AFTER_S = 1.0
 
 
 class ControlError(EnforcerError):
@@ -26,10 +40,11 @@ class Server:
         self, path: Path, reads: Mapping[str, Handler], changes: Mapping[str, Handler]
     ) -> None:
         self._path = path
-        app = web.Application()
-        app.add_routes([web.get(name, _route(handler)) for name, handler in reads.items()])
-        app.add_routes([web.post(name, _route(handler)) for name, handler in changes.items()])
-        self._runner = web.AppRunner(app, access_log=None)
+        self._routes = {"GET": reads, "POST": changes}
+        self._executor = ThreadPoolExecutor(THREADS, "control")
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._connections: set[socket.socket] = set()
+        self._accepting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen. The socket is never visible with a wider mode than 0600.
@@ -37,30 +52,107 @@ class Server:
         Raises:
             ControlError: the path can't be listened at.
         """
-        await self._runner.setup()
         before = os.umask(0o177)
         try:
             self._path.unlink(missing_ok=True)
-            await web.UnixSite(self._runner, os.fspath(self._path)).start()
+            self._socket.bind(os.fspath(self._path))
+            self._socket.listen()
         except OSError as exc:
             raise ControlError(
                 f'can\'t listen at "{self._path}": {exc}', hint="name a shorter --runtime-dir"
             ) from exc
         finally:
             os.umask(before)
+        self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        self._accepting = asyncio.ensure_future(self._accept())
 
     async def stop(self) -> None:
         """Finish the requests under way and stop listening."""
-        await self._runner.cleanup()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        self._socket.close()
+        for connection in self._connections:
+            # Who has not asked yet finds the end; answers still go out.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        await asyncio.to_thread(self._executor.shutdown)
 
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
 
-def _route(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def route(request: web.Request) -> web.Response:
+        async def handled(handler: Handler, query: Mapping[str, str]) -> object:
+            return await handler(query)
+
+        def call(handler: Handler, query: Mapping[str, str]) -> Future[object]:
+            return asyncio.run_coroutine_threadsafe(handled(handler, query), loop)
+
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._socket)
+            except OSError as exc:  # no descriptor left, say
+                LOGGER.warning("control socket: %s", exc)
+                await asyncio.sleep(AGAIN_AFTER_S)
+                continue
+            self._connections.add(connection)
+            loop.run_in_executor(self._executor, self._serve, connection, call)
+
+    def _serve(self, connection: socket.socket, call: Call) -> None:
+        connection.settimeout(SILENCE_S)
         try:
-            body = await handler(request.query)
-        except EnforcerError as exc:
-            failure = {"message": exc.message, "hint": exc.hint, "exit_code": exc.exit_code}
-            return web.json_response(failure, status=HTTPStatus.CONFLICT)
-        return web.json_response(body)
+            _Request(connection, self._routes, call)
+        except OSError as exc:
+            LOGGER.debug("control socket: %s", exc)  # the other end is gone: nobody to tell
+        finally:
+            self._connections.discard(connection)
+            connection.close()
 
-    return route
+
+class _Request(http.server.BaseHTTPRequestHandler):
+    """One request, from its first line to the answer."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        routes: Mapping[str, Mapping[str, Handler]],
+        call: Call,
+    ) -> None:
+        self._routes = routes
+        self._call = call
+        super().__init__(connection, ("", 0), None)  # type: ignore[arg-type]  # no server is used
+
+    def do_GET(self) -> None:
+        """Answer a read."""
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        """Answer a change."""
+        self._answer("POST")
+
+    def _answer(self, method: str) -> None:
+        target = urlsplit(self.path)
+        handler = self._routes[method].get(target.path)
+        if handler is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        called = self._call(handler, dict(parse_qsl(target.query)))
+        error = called.exception()
+        if error is None:
+            self._reply(HTTPStatus.OK, called.result())
+        elif isinstance(error, EnforcerError):
+            said = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+            self._reply(HTTPStatus.CONFLICT, said)
+        else:  # a mistake of ours ends this request, and no more
+            LOGGER.error("%s %s failed", method, target.path, exc_info=error)
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _reply(self, status: HTTPStatus, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, _format: str, *_arguments: object) -> None:
+        """Log nothing: systemd's journal is no access log."""
