@@ -9,9 +9,10 @@ import click
 
 from enforcer import log
 from enforcer.cli.options import runtime_dir_option
-from enforcer.core.policy import DEFAULT_POLICY
+from enforcer.core.places import DEFAULT_POLICY
+from enforcer.edge.loader import Compilation
 from enforcer.errors import EnforcerError, Unsupported
-from enforcer.kernel_checks import suite, version
+from enforcer.kernel_checks import version
 from enforcer.kernel_checks.result import Outcome, Result
 
 
@@ -53,13 +54,16 @@ def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, log_format: s
     _refuse(version.gate())
     if os.geteuid() != 0:
         raise NotRoot("run programs the kernel and needs root", hint="use sudo")
-    findings = suite.examine()
-    _refuse(*findings.refusing)
-    # After the checks: an old kernel gets its explanation before bcc is touched.
-    from enforcer.daemon import main as daemon  # noqa: PLC0415
+    # The compiler takes longer than all the rest of the start: it begins before anything else.
+    # What it loads is attached to nothing until the policy was read and the checks passed.
+    with Compilation() as compilation:
+        from enforcer.daemon import main as daemon  # noqa: PLC0415
+        from enforcer.kernel_checks import suite  # noqa: PLC0415
 
-    log.set_up(log_format)
-    daemon.run(policy_path, runtime_dir, cgroup, findings)
+        findings = suite.examine()
+        _refuse(*findings.refusing)
+        log.set_up(log_format)
+        daemon.run(policy_path, runtime_dir, cgroup, findings, compilation)
 
 
 def _refuse(*results: Result) -> None:

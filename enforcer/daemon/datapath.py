@@ -18,10 +18,12 @@ from enforcer.core.interfaces import DEFAULT_EXEMPT, Network, Program
 from enforcer.core.policy import Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
-from enforcer.edge.cgroup import CgroupHook, mount_cgroup2, program_id
+from enforcer.edge.bpf import program_id
+from enforcer.edge.cgroup import CgroupHook, mount_cgroup2
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
+from enforcer.edge.loader import Compilation
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
@@ -39,13 +41,18 @@ class Datapath:
         runtime: held by this process; remembers what is attached.
         cgroup: directory for connect_mark; None: the root of cgroup v2.
         capabilities: what this kernel's nftables can do.
+        compilation: of the programs; waited for.
 
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
     def __init__(
-        self, runtime: RuntimeDir, cgroup: Path | None, capabilities: Capabilities
+        self,
+        runtime: RuntimeDir,
+        cgroup: Path | None,
+        capabilities: Capabilities,
+        compilation: Compilation,
     ) -> None:
         self._runtime = runtime
         self._predecessor = runtime.recorded()
@@ -56,7 +63,7 @@ class Datapath:
         self.filters = Filters()
         self._capabilities = capabilities
         self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
-        self.programs = Programs()
+        self.programs = Programs(compilation.result())
         self._descriptors = {
             Program.DNS_QUERY: self.programs.dns_query,
             Program.DNS_ANSWER: self.programs.dns_answer,

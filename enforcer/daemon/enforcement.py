@@ -168,9 +168,9 @@ class Enforcement:
             LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
         return replace(now, resolvers=resolvers, notes=found.notes)
 
-    def take_events(self) -> None:
-        """Take the answers that the kernel passed on."""
-        for event in self._datapath.programs.drain():
+    def take_events(self, limit: int | None = None) -> None:
+        """Take the answers that the kernel passed on, about *limit* at most."""
+        for event in self._datapath.programs.drain(limit):
             try:
                 answer = answers.parse(event.wire, cut=event.cut)
             except MalformedAnswer as exc:

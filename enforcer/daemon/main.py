@@ -20,6 +20,7 @@ from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.views import daemon_view, hosts_view
 from enforcer.edge.control import Server
+from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
@@ -28,9 +29,17 @@ from enforcer.log import LOGGER
 
 # How soon a changed resolver, uplink or own address is followed.
 FOLLOW_EVERY_S = 5.0
+# Answers that are taken before anything else gets its turn: some milliseconds.
+EVENTS_AT_ONCE = 64
 
 
-def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, findings: Findings) -> None:
+def run(
+    policy_path: Path,
+    runtime_dir: Path,
+    cgroup: Path | None,
+    findings: Findings,
+    compilation: Compilation,
+) -> None:
     """Enforce the policy until SIGTERM or SIGINT, then remove all that was put in the kernel.
 
     Args:
@@ -38,22 +47,27 @@ def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, findings: Fin
         runtime_dir: for the control socket; one live instance each.
         cgroup: directory for the first-connection bridge; None: all processes.
         findings: of the kernel checks, for status.
+        compilation: of the BPF programs, begun already.
 
     Raises:
         EnforcerError: it can't begin, and left nothing in the kernel.
     """
-    asyncio.run(_run(policy_path, RuntimeDir(runtime_dir), cgroup, findings))
+    asyncio.run(_run(policy_path, RuntimeDir(runtime_dir), cgroup, findings, compilation))
 
 
 async def _run(
-    policy_path: Path, runtime: RuntimeDir, cgroup: Path | None, findings: Findings
+    policy_path: Path,
+    runtime: RuntimeDir,
+    cgroup: Path | None,
+    findings: Findings,
+    compilation: Compilation,
 ) -> None:
     start = InForce.read(policy_path)
     runtime.hold()
     kernel = KernelThread()
     problems = Problems()
     try:
-        datapath = await kernel.run(Datapath, runtime, cgroup, _capabilities(findings))
+        datapath = await kernel.run(Datapath, runtime, cgroup, _capabilities(findings), compilation)
         try:
             enforcement = Enforcement(policy_path, start, datapath, kernel, problems)
             daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
@@ -142,7 +156,7 @@ class Daemon:
     async def _start(self, events: tuple[int, ...]) -> None:
         loop = asyncio.get_running_loop()
         for fd in events:
-            loop.add_reader(fd, self._enforcement.take_events)
+            loop.add_reader(fd, self._enforcement.take_events, EVENTS_AT_ONCE)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)

@@ -1,4 +1,4 @@
-"""The cgroup v2 hook of connect_mark, through bpf(2): bcc can't list what is attached."""
+"""The cgroup v2 hook of connect_mark, and a cgroup v2 of our own where there is none."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import contextlib
 import ctypes
 import errno
 import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from enforcer.edge.bpf import (  # noqa: TID251 - its hook is one of bpf(2)
+    PROG_GET_FD_BY_ID,
+    ById,
+    bpf,
+    program_name,
+)
 from enforcer.errors import DatapathError
 
-# bpf(2) has no wrapper in libc; numbers from the kernel's syscall tables.
-SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 # enum bpf_cmd, enum bpf_attach_type and flags of include/uapi/linux/bpf.h.
-PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY = 8, 9, 13, 15, 16
+PROG_ATTACH, PROG_DETACH, PROG_QUERY = 8, 9, 16
 CGROUP_SOCK_OPS = 3
 ALLOW_MULTI = 1 << 1
 # The kernel refuses more programs of one type on one cgroup (BPF_CGROUP_MAX_PROGS).
@@ -42,44 +45,6 @@ class _Query(ctypes.Structure):
         ("attach_flags", ctypes.c_uint32),
         ("prog_ids", ctypes.c_uint64),
         ("prog_cnt", ctypes.c_uint32),
-    )
-
-
-class ById(ctypes.Structure):
-    """union bpf_attr of the commands that go by id."""
-
-    _fields_ = (
-        ("id", ctypes.c_uint32),
-        ("next_id", ctypes.c_uint32),
-        ("open_flags", ctypes.c_uint32),
-    )
-
-
-class InfoByFd(ctypes.Structure):
-    """union bpf_attr of BPF_OBJ_GET_INFO_BY_FD."""
-
-    _fields_ = (
-        ("bpf_fd", ctypes.c_uint32),
-        ("info_len", ctypes.c_uint32),
-        ("info", ctypes.c_uint64),
-    )
-
-
-class _ProgramInfo(ctypes.Structure):
-    # struct bpf_prog_info up to the name; the kernel fills as much as is asked for.
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("tag", ctypes.c_uint8 * 8),
-        ("jited_prog_len", ctypes.c_uint32),
-        ("xlated_prog_len", ctypes.c_uint32),
-        ("jited_prog_insns", ctypes.c_uint64),
-        ("xlated_prog_insns", ctypes.c_uint64),
-        ("load_time", ctypes.c_uint64),
-        ("created_by_uid", ctypes.c_uint32),
-        ("nr_map_ids", ctypes.c_uint32),
-        ("map_ids", ctypes.c_uint64),
-        ("name", ctypes.c_char * 16),
     )
 
 
@@ -125,7 +90,7 @@ class CgroupHook:
                 prog_cnt=MAX_PROGRAMS,
             )
             bpf(PROG_QUERY, attr)
-            return tuple(i for i in ids[: attr.prog_cnt] if _name_of(i) == PROGRAM)
+            return tuple(i for i in ids[: attr.prog_cnt] if program_name(i) == PROGRAM)
 
     @contextlib.contextmanager
     def _open(self, doing: str) -> Iterator[int]:
@@ -141,11 +106,6 @@ class CgroupHook:
         finally:
             if fd >= 0:
                 os.close(fd)
-
-
-def program_id(program_fd: int) -> int:
-    """Return the id of a loaded program."""
-    return int(_info(program_fd).id)
 
 
 def mount_cgroup2(at: Path) -> Path:
@@ -169,42 +129,3 @@ def unmount_cgroup2(at: Path) -> None:
     if at.is_mount():
         libc = ctypes.CDLL(None, use_errno=True)
         libc.umount2(os.fsencode(at), MNT_DETACH)
-
-
-def _name_of(program_id: int) -> str:
-    try:
-        fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
-    except FileNotFoundError:  # gone since it was listed
-        return ""
-    try:
-        return bytes(_info(fd).name).decode()
-    finally:
-        os.close(fd)
-
-
-def _info(program_fd: int) -> _ProgramInfo:
-    info = _ProgramInfo()
-    attr = InfoByFd(program_fd, ctypes.sizeof(info), ctypes.addressof(info))
-    bpf(OBJ_GET_INFO_BY_FD, attr)
-    return info
-
-
-def bpf(command: int, attr: ctypes.Structure) -> int:
-    """Make the system call and return its result.
-
-    Args:
-        command: of enum bpf_cmd.
-        attr: the part of union bpf_attr that it takes.
-
-    Raises:
-        OSError: it failed.
-    """
-    number = SYSCALL.get(platform.machine())
-    if number is None:
-        raise OSError(errno.ENOSYS, f"bpf(2) is unknown on {platform.machine()}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = int(libc.syscall(number, command, ctypes.byref(attr), ctypes.sizeof(attr)))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result

@@ -1,32 +1,26 @@
-"""The BPF programs and their maps: the only importer of bcc."""
+"""The loaded BPF programs: what user space tells them, and what they tell."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
+import math
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import as_file, files
-from typing import Any, TypeVar
-
-import bcc  # noqa: TID251 - this is its edge
 
 from enforcer import abi
 from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
 from enforcer.core.grants import Grant
 from enforcer.core.names import trie_prefix
+from enforcer.edge import cpus, ring  # noqa: TID251 - each CPU has a ring of events
+from enforcer.edge.bpf import Objects  # noqa: TID251 - what it is made from
+from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
 from enforcer.errors import DatapathError
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-# 64 pages a CPU hold some hundred answers while user space is busy.
-RING_PAGES = 64
-SOURCE = "enforcer.c"
-INCLUDE = re.compile(r'#include "(?P<name>[^"]+)"')
+KEY = struct.Struct("=I")
+COUNTER = struct.Struct("=Q")
 
 
 @dataclass(frozen=True)
@@ -37,199 +31,169 @@ class Event:
         wire: the DNS message.
         unusual: the kernel learned nothing or not all of it: user space decides.
         cut: the message goes on beyond `wire`.
-        time: when it arrived, monotonic seconds.
     """
 
     wire: bytes
     unusual: bool
     cut: bool
-    time: float
 
 
 class Programs:
-    """Compile, load and feed dns_query, dns_answer, forward_mark and connect_mark.
+    """Feed dns_query, dns_answer, forward_mark and connect_mark, and read what they say.
+
+    Args:
+        objects: the programs and their maps; they are this object's from here on.
 
     Raises:
-        DatapathError: the kernel refuses a program or a map.
+        DatapathError: something is missing, or the kernel refuses; every method may.
     """
 
-    def __init__(self) -> None:
-        with _translated("load the BPF programs"):
-            with as_file(files("enforcer.bpf") / "shim") as shim:
-                os.environ["BCC_KERNEL_SOURCE"] = os.fspath(shim)
-                self._bpf: Any = bcc.BPF(text=source().encode(), cflags=["-Wno-unused-function"])
-            sched_cls, sock_ops = bcc.BPF.SCHED_CLS, bcc.BPF.SOCK_OPS
-            self.dns_query: int = self._bpf.load_func(b"dns_query", sched_cls).fd
-            self.dns_answer: int = self._bpf.load_func(b"dns_answer", sched_cls).fd
-            self.forward_mark: int = self._bpf.load_func(b"forward_mark", sched_cls).fd
-            self.connect_mark: int = self._bpf.load_func(b"connect_mark", sock_ops).fd
-        self._events: list[Event] = []
-        self._readers: tuple[int, ...] = ()
-        self._grants: dict[bytes, Grant] = {}
-        self._resolvers: dict[Address, int] = {}
-        self._refused: dict[Network, abi.Refusal] = {}
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self.dns_query = self._program("dns_query")
+        self.dns_answer = self._program("dns_answer")
+        self.forward_mark = self._program("forward_mark")
+        self.connect_mark = self._program("connect_mark")
+        self._config = self._map("config")
+        self._events = self._map("events")
+        self._learned = self._map("learned")
+        self._stats = self._map("stats")
+        self._grants = Mirrored(self._map("grants"))
+        self._resolvers = Mirrored(self._map("resolvers"))
+        self._refused = Mirrored(self._map("refused"))
+        self._rings: tuple[ring.Ring, ...] = ()
+        self._more: int | None = None
+
+    def _program(self, name: str) -> int:
+        return _found(name, self._objects.programs, "program")
+
+    def _map(self, name: str) -> Map:
+        return Map(name, _found(name, self._objects.maps, "map"))
 
     def close(self) -> None:
-        """Let go of programs and maps; what is attached stays in the kernel."""
-        # Rings are freed with the object: reading one afterwards would crash.
-        self._readers = ()
-        self._bpf.cleanup()
+        """Let go of programs, maps and rings; what is attached stays in the kernel."""
+        for each in self._rings:
+            each.close()
+        self._rings = ()
+        if self._more is not None:
+            os.close(self._more)
+            self._more = None
+        self._objects.close()
 
     def configure(self, *, nonce: int, min_ttl_s: int, grace_s: int) -> None:
         """Set the mark of first SYNs and the lifetimes of learned addresses."""
         value = abi.Config(nonce=nonce, min_ttl_s=min_ttl_s, grace_s=grace_s)
-        self._update("config", ctypes.c_uint32(abi.CONFIG_KEY), value)
+        self._config.update([(KEY.pack(abi.CONFIG_KEY), bytes(value))])
 
     def set_resolvers(self, resolvers: Iterable[Address]) -> None:
         """Trust answers from *resolvers* alone."""
-        wanted = dict.fromkeys(resolvers, 1)
-        self._sync("resolvers", self._resolvers, wanted, abi.MappedAddress.of, ctypes.c_uint32)
+        trusted = KEY.pack(1)
+        self._resolvers.replace({bytes(abi.MappedAddress.of(each)): trusted for each in resolvers})
 
     def set_grants(self, grants: Iterable[Grant]) -> None:
         """Permit the names of *grants* alone; new ones first, so that none has a gap."""
-        wanted = {trie_prefix(grant.pattern): grant for grant in grants}
-        self._sync("grants", self._grants, wanted, _name_key, _grant_value)
+        values: dict[tuple[tuple[int, ...], bool], bytes] = {}  # a few for very many names
+        wanted = {}
+        for grant in grants:
+            uses = (grant.ports, grant.private)
+            if uses not in values:
+                values[uses] = _grant_value(grant)
+            wanted[trie_prefix(grant.pattern)] = values[uses]
+        self._grants.replace(wanted, _name_key)
 
     def set_own_addresses(self, own: Iterable[Address]) -> None:
         """Never learn the well-known prefixes and *own*, the addresses of this machine."""
         wanted: dict[Network, abi.Refusal] = dict.fromkeys(PRIVATE, abi.Refusal.PRIVATE)
         wanted |= dict.fromkeys(NEVER_LEARNED, abi.Refusal.NEVER)
         wanted |= dict.fromkeys(own_networks(own), abi.Refusal.NEVER)
-        self._sync("refused", self._refused, wanted, _refused_key, ctypes.c_uint32)
+        self._refused.replace({_refused_key(net): KEY.pack(why) for net, why in wanted.items()})
 
     def forget(self, pairs: Iterable[tuple[Address, int]]) -> None:
         """Drop learned (address, port) pairs, so that no SYN to them is marked."""
-        for address, port in pairs:
-            self._delete("learned", abi.LearnedKey(abi.MappedAddress.of(address), port, 0))
+        self._learned.delete(
+            bytes(abi.LearnedKey(abi.MappedAddress.of(each), port, 0)) for each, port in pairs
+        )
 
     def learned(self) -> dict[tuple[Address, int], float]:
         """Return what is learned, (address, port) by monotonic end in seconds; some may be past."""
-        table = self._bpf[b"learned"]
         found = {}
-        for key, value in table.items():
-            mirrored = abi.LearnedKey.from_buffer_copy(key)
+        for key, value in self._learned.items():
+            pair = abi.LearnedKey.from_buffer_copy(key)
             expires_ns = abi.Learned.from_buffer_copy(value).expires_ns
-            found[mirrored.address.address(), mirrored.port] = expires_ns / 1e9
+            found[pair.address.address(), pair.port] = expires_ns / 1e9
         return found
 
     def open_events(self) -> tuple[int, ...]:
-        """Open the event rings; return descriptors that are readable when `drain` has work."""
-        with _translated("open the event rings"):
-            self._bpf[b"events"].open_perf_buffer(
-                # What the ring could not hold is in STAT_LOST already.
-                self._take,
-                page_cnt=RING_PAGES,
-                lost_cb=lambda _count: None,
-            )
-            self._readers = tuple(self._bpf.perf_buffers.values())
-            return tuple(bcc.lib.perf_reader_fd(reader) for reader in self._readers)
+        """Open the event rings; return descriptors that are readable when `drain` has work.
 
-    def drain(self) -> tuple[Event, ...]:
-        """Take what the event rings hold now, without waiting."""
-        # Not perf_buffer_poll(): it polls once more, and a ring reports each wake-up
-        # to one poll only, which the caller's event loop has had.
-        for reader in self._readers:
-            bcc.lib.perf_reader_event_read(ctypes.c_void_p(reader))
-        events, self._events = tuple(self._events), []
-        return events
+        A CPU that comes online later has none: its answers count as lost, though the kernel
+        learns from them as from others.
+        """
+        try:
+            self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            online = cpus.online()
+            for cpu in online:
+                opened = ring.Ring(cpu, ring.pages(len(online)))
+                self._rings += (opened,)
+                self._events.update([(KEY.pack(cpu), KEY.pack(opened.fd))])
+        except OSError as exc:
+            raise DatapathError(f"can't open the event rings: {exc.strerror}") from exc
+        return (self._more, *(each.fd for each in self._rings))
+
+    def drain(self, limit: int | None = None) -> tuple[Event, ...]:
+        """Take what the event rings hold now, without waiting.
+
+        Args:
+            limit: about so many, as many of each ring, so that a flood leaves time for other
+                work; a descriptor of `open_events` says that there are more. None: all.
+        """
+        share = None if limit is None else math.ceil(limit / max(1, len(self._rings)))
+        taken = [each.read(share) for each in self._rings]
+        if self._more is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._more)
+            if any(len(samples) == share for samples in taken):
+                os.eventfd_write(self._more, 1)
+        return tuple(_event(sample) for samples in taken for sample in samples)
 
     def stats(self) -> dict[abi.Stat, int]:
         """Read the programs' counters, summed over CPUs."""
-        with _translated("read the BPF counters"):
-            table = self._bpf[b"stats"]
-            return {stat: sum(table[ctypes.c_int(stat)]) for stat in abi.Stat}
-
-    def _take(self, _cpu: int, data: int, _size: int) -> None:
-        header = abi.AnswerEvent.from_address(data)
-        wire = ctypes.string_at(data + ctypes.sizeof(header), header.len)
-        flags = abi.AnswerFlags(header.flags)
-        self._events.append(
-            Event(
-                wire=wire,
-                unusual=abi.AnswerFlags.UNUSUAL in flags,
-                cut=abi.AnswerFlags.CUT in flags,
-                time=header.time_ns / 1e9,
-            )
-        )
-
-    def _sync(
-        self,
-        table: str,
-        held: dict[K, V],
-        wanted: dict[K, V],
-        key: Callable[[K], Any],
-        value: Callable[[V], Any],
-    ) -> None:
-        """Make *table* hold *wanted*; *held* mirrors it after every step, also if one fails."""
-        for name, content in wanted.items():
-            if held.get(name) != content:
-                self._update(table, key(name), value(content))
-                held[name] = content
-        for name in held.keys() - wanted.keys():
-            self._delete(table, key(name))
-            del held[name]
-
-    def _update(self, table: str, key: Any, value: Any) -> None:
-        fd = self._bpf[table.encode()].map_fd
-        if bcc.lib.bpf_update_elem(fd, ctypes.byref(key), ctypes.byref(value), 0) < 0:
-            error = os.strerror(ctypes.get_errno())
-            raise DatapathError(f'BPF map "{table}" refused an entry: {error}')
-
-    def _delete(self, table: str, key: Any) -> None:
-        fd = self._bpf[table.encode()].map_fd
-        # ENOENT: an LRU map may have dropped it.
-        failed = bcc.lib.bpf_delete_elem(fd, ctypes.byref(key)) < 0
-        if failed and (code := ctypes.get_errno()) != errno.ENOENT:
-            raise DatapathError(f'BPF map "{table}" kept an entry: {os.strerror(code)}')
+        copies = len(cpus.possible())
+        return {
+            stat: sum(n for (n,) in COUNTER.iter_unpack(self._stats.lookup(KEY.pack(stat), copies)))
+            for stat in abi.Stat
+        }
 
 
-def source() -> str:
-    """Return all programs as one text.
-
-    bcc 0.26 rewrites map accesses (``map.lookup()``) in the main file alone, so
-    the headers of our own are put in place here rather than by the preprocessor.
-    """
-    folder = files("enforcer.bpf")
-    seen: set[str] = set()
-
-    def expand(name: str) -> Iterator[str]:
-        if name in seen:
-            return
-        seen.add(name)
-        yield f'#line 1 "{name}"'
-        for number, line in enumerate((folder / name).read_text("utf-8").splitlines(), 1):
-            included = INCLUDE.fullmatch(line)
-            if included is None:
-                yield line
-            else:
-                yield from expand(included["name"])
-                yield f'#line {number + 1} "{name}"'
-
-    return "\n".join(expand(SOURCE)) + "\n"
+def _found(name: str, among: Mapping[str, int], kind: str) -> int:
+    try:
+        return among[name]
+    except KeyError as exc:
+        raise DatapathError(f'the BPF {kind} "{name}" was not loaded') from exc
 
 
-def _name_key(prefix: bytes) -> abi.NameKey:
-    key = abi.NameKey(prefixlen=len(prefix) * 8)
-    ctypes.memmove(key.name, prefix, len(prefix))
-    return key
+def _event(sample: bytes) -> Event:
+    header = abi.AnswerEvent.from_buffer_copy(sample)
+    begin = ctypes.sizeof(header)
+    wire = sample[begin : begin + header.len]
+    return Event(
+        wire,
+        unusual=bool(header.flags & abi.AnswerFlags.UNUSUAL),
+        cut=bool(header.flags & abi.AnswerFlags.CUT),
+    )
 
 
-def _grant_value(grant: Grant) -> abi.Grant:
+def _name_key(prefix: bytes) -> bytes:
+    return abi.NAME_KEY.pack(len(prefix) * 8, prefix)
+
+
+def _grant_value(grant: Grant) -> bytes:
     flags = abi.GrantFlags.PRIVATE if grant.private else abi.GrantFlags(0)
-    return abi.Grant(ports=(ctypes.c_uint16 * abi.MAX_PORTS)(*grant.ports), flags=flags)
+    return bytes(abi.Grant(ports=(ctypes.c_uint16 * abi.MAX_PORTS)(*grant.ports), flags=flags))
 
 
-def _refused_key(network: Network) -> abi.RefusedKey:
+def _refused_key(network: Network) -> bytes:
     key = abi.RefusedKey(prefixlen=8 + network.prefixlen, family=network.version)
     packed = network.network_address.packed
     ctypes.memmove(key.address, packed, len(packed))
-    return key
-
-
-@contextlib.contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turn what bcc raises (bare Exception, mostly) into DatapathError."""
-    try:
-        yield
-    except Exception as exc:
-        raise DatapathError(f"can't {doing}: {exc}") from exc
+    return bytes(key)

@@ -9,6 +9,7 @@ import pytest
 
 from enforcer.core.grants import Grant
 from enforcer.core.hostname import parse_pattern
+from enforcer.edge.loader import load
 from enforcer.edge.programs import Programs
 
 RESOLVERS = ("192.0.2.53", "2001:db8::53")
@@ -23,21 +24,21 @@ GRACE_S = 300
 NONCE = 0x51A7C0DE
 
 
-def load() -> Programs:
+def told() -> Programs:
     """Return the programs, loaded and told a policy."""
-    programs = Programs()
+    programs = Programs(load())
     programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
     programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
     programs.set_grants(GRANTS)
     programs.set_own_addresses([ip_address(OWN)])
-    programs.open_events()
     return programs
 
 
 @pytest.fixture(scope="session")
 def loaded() -> Iterator[Programs]:
-    """The programs, loaded once."""
-    programs = load()
+    """The programs that the tests share, with open event rings."""
+    programs = told()
+    programs.open_events()
     yield programs
     programs.close()
 

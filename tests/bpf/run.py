@@ -7,7 +7,7 @@ import socket
 import struct
 from ipaddress import ip_address
 
-from enforcer.edge.cgroup import bpf
+from enforcer.edge.bpf import bpf
 
 PROG_TEST_RUN = 10
 ETHER = bytes(12)

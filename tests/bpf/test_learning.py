@@ -236,7 +236,6 @@ def test_the_whole_answer_reaches_user_space(programs: Programs) -> None:
     (event,) = programs.drain()
     assert event.wire == wire
     assert not event.unusual
-    assert abs(event.time - time.monotonic()) < 5
 
 
 def test_an_unusual_answer_is_left_to_user_space(programs: Programs) -> None:

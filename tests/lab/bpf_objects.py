@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 
-from enforcer.edge.cgroup import OBJ_GET_INFO_BY_FD, PROG_GET_FD_BY_ID, ById, InfoByFd, bpf
+from enforcer.edge.bpf import OBJ_GET_INFO_BY_FD, PROG_GET_FD_BY_ID, ById, InfoByFd, bpf
 
 # enum bpf_cmd of include/uapi/linux/bpf.h: next id, descriptor by id.
 _PROGRAMS = (11, PROG_GET_FD_BY_ID)
@@ -29,10 +29,18 @@ class _MapCreate(ctypes.Structure):
     )
 
 
-def new_map(name: str) -> int:
-    """Return the descriptor of a new hash map."""
+# enum bpf_map_type of include/uapi/linux/bpf.h.
+HASH, DEVMAP_HASH = 1, 25
+
+
+def new_map(name: str, kind: int = HASH, max_entries: int = 1) -> int:
+    """Return the descriptor of a new map with keys and values of 4 bytes."""
     attr = _MapCreate(
-        map_type=1, key_size=4, value_size=4, max_entries=1, map_name=name.encode("ascii")
+        map_type=kind,
+        key_size=4,
+        value_size=4,
+        max_entries=max_entries,
+        map_name=name.encode("ascii"),
     )
     return bpf(0, attr)
 

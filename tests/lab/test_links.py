@@ -9,9 +9,10 @@ from typing import TypeVar
 import pytest
 
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
-from enforcer.edge.cgroup import program_id
+from enforcer.edge.bpf import program_id
 from enforcer.edge.filters import Filters
 from enforcer.edge.links import Links
+from enforcer.edge.loader import load
 from enforcer.edge.programs import Programs
 from enforcer.errors import DatapathError
 from tests.lab.namespace import Namespace
@@ -28,7 +29,7 @@ THEIR_FILTER = ("protocol", "all", "prio", "99", *THEIR_PROGRAM)
 @pytest.fixture(scope="module")
 def programs() -> Iterator[Programs]:
     """Return the loaded programs."""
-    loaded = Programs()
+    loaded = Programs(load())
     yield loaded
     loaded.close()
 
@@ -123,7 +124,7 @@ def test_the_programs_of_this_process_are_told_from_others(host: Namespace) -> N
     """A filter names its program, so that those of a dead process are replaced."""
     ids: list[int] = []
     for _ in range(2):
-        loaded = Programs()
+        loaded = Programs(load())
         attach(host, {Program.DNS_ANSWER: loaded.dns_answer})
         (found,) = with_filters(host, lambda filters: filters.attached()).values()
         assert found == {Program.DNS_ANSWER: program_id(loaded.dns_answer)}

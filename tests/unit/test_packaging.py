@@ -164,7 +164,7 @@ def test_installed_wheel_checks_the_kernel(installation: Installation) -> None:
 @pytest.mark.root
 def test_installed_wheel_loads_its_bpf_programs(installation: Installation) -> None:
     """The sources and the header shim inside the wheel are enough to compile and load."""
-    script = "from enforcer.edge.programs import Programs; Programs().close()"
+    script = "from enforcer.edge.loader import load; load().close()"
     loaded = installation.run("python", "-c", script)
     assert loaded.returncode == 0, loaded.stderr
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import click
 
-from tests.bpf.conftest import load
+from tests.bpf.conftest import told
 from tests.bpf.corpus.fuzz import fuzz
 from tests.bpf.corpus.parsers import Disagreement, Parsers
 
@@ -25,7 +25,8 @@ def main(number: int, seed: str, first: int) -> None:
     began = time.monotonic()
     click.echo(f"seed {seed}")
     seen: Counter[str] = Counter()
-    programs = load()
+    programs = told()
+    programs.open_events()
     try:
         for start in range(first, first + number, REPORT_EVERY):
             end = min(start + REPORT_EVERY, first + number)

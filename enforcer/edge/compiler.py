@@ -1,0 +1,136 @@
+"""Compile and load the BPF programs, hand their descriptors over, and end: a process of its own.
+
+The only importer of bcc. Its compiler weighs 120 MB that nobody needs once the programs are
+loaded. `loader` starts this module and reads the one message that it sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from enforcer import bpf
+
+FOLDER = Path(bpf.__file__).parent
+SOURCE = "enforcer.c"
+INCLUDE = re.compile(r'#include "(?P<name>[^"]+)"')
+# By the name of the type in bcc.
+PROGRAMS = {
+    "dns_query": "SCHED_CLS",
+    "dns_answer": "SCHED_CLS",
+    "forward_mark": "SCHED_CLS",
+    "connect_mark": "SOCK_OPS",
+}
+# What user space reads or writes; the others are the programs' own.
+MAPS = ("config", "events", "grants", "learned", "refused", "resolvers", "stats")
+PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+INSTALL = "apt install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
+
+
+class Failed(Exception):
+    """It can't be done; the message and the hint are for the operator."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def main(folder: Path = FOLDER) -> None:
+    """Send a JSON object over the socket whose descriptor is the last argument, and end.
+
+    It has the names of "programs" and "maps", whose descriptors come with it in this order,
+    or an "error" and a "hint".
+
+    Args:
+        folder: of the sources.
+    """
+    # Without a parent nobody wants the programs.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    fds: list[int] = []
+    try:
+        programs, maps = load(folder)
+        fds = [*programs.values(), *maps.values()]
+        reply: dict[str, Any] = {"programs": [*programs], "maps": [*maps]}
+    except Failed as exc:
+        reply = {"error": str(exc), "hint": exc.hint}
+    with socket.socket(fileno=int(sys.argv[-1])) as channel:
+        socket.send_fds(channel, [json.dumps(reply).encode()], fds)
+    # The compiler's memory goes with the process, faster than it would free it.
+    os._exit(0)
+
+
+def load(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the descriptors of all programs, and of their maps, by name.
+
+    Raises:
+        Failed: there is no compiler, or the kernel refuses.
+    """
+    bcc = _import_bcc()
+    os.environ["BCC_KERNEL_SOURCE"] = str(folder / "shim")
+    with _translated("compile the BPF programs"):
+        compiled = bcc.BPF(text=source(folder).encode(), cflags=["-Wno-unused-function"])
+    programs = {}
+    for name, kind in PROGRAMS.items():
+        with _translated(f'load the BPF program "{name}"'):
+            programs[name] = int(compiled.load_func(name.encode(), getattr(bcc.BPF, kind)).fd)
+    maps = {name: int(bcc.lib.bpf_table_fd(compiled.module, name.encode())) for name in MAPS}
+    return programs, maps
+
+
+def _import_bcc() -> Any:
+    try:
+        import bcc  # noqa: PLC0415, TID251 - its edge; what it lacks is said in the reply
+    except (ImportError, OSError) as exc:  # OSError: a library of its is missing
+        raise Failed(f"can't import bcc in {sys.executable}: {exc}", INSTALL) from exc
+    if not hasattr(bcc, "BPF"):
+        raise Failed(
+            f"{bcc.__file__} is not the BPF Compiler Collection but another project's bcc",
+            f"pip uninstall bcc, then: {INSTALL}",
+        )
+    return bcc
+
+
+def source(folder: Path) -> str:
+    """Return all programs in *folder* as one text.
+
+    bcc 0.26 rewrites map accesses (``map.lookup()``) in the main file alone, so
+    the headers of our own are put in place here rather than by the preprocessor.
+    """
+    seen: set[str] = set()
+
+    def expand(name: str) -> Iterator[str]:
+        if name in seen:
+            return
+        seen.add(name)
+        yield f'#line 1 "{name}"'
+        for number, line in enumerate((folder / name).read_text("utf-8").splitlines(), 1):
+            included = INCLUDE.fullmatch(line)
+            if included is None:
+                yield line
+            else:
+                yield from expand(included["name"])
+                yield f'#line {number + 1} "{name}"'
+
+    return "\n".join(expand(SOURCE)) + "\n"
+
+
+@contextlib.contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """Turn what bcc raises (bare Exception, mostly) into Failed."""
+    try:
+        yield
+    except Exception as exc:
+        raise Failed(f"can't {doing}: {exc}") from exc
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The elements of BPF maps, in bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from enforcer.edge.bpf import bpf, info  # noqa: TID251 - maps are reached through it
+from enforcer.errors import DatapathError
+
+# enum bpf_cmd of include/uapi/linux/bpf.h.
+LOOKUP, UPDATE, DELETE, NEXT_KEY = 1, 2, 3, 4
+LOOKUP_BATCH, UPDATE_BATCH, DELETE_BATCH = 24, 26, 27
+# A mebibyte of the largest keys: beyond, batches get no faster.
+BATCH = 4096
+# Where a batched lookup goes on: a key, or a number of 4 bytes.
+LEAST_POSITION = 4
+# What a mirror has for an element that the map may have otherwise, or not at all.
+UNSURE = b""
+
+T = TypeVar("T")
+
+
+class _Element(ctypes.Structure):
+    # union bpf_attr of the commands for one element.
+    _fields_ = (
+        ("map_fd", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("key", ctypes.c_char_p),
+        ("value", ctypes.c_char_p),  # or the next key
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _Batch(ctypes.Structure):
+    # union bpf_attr of BPF_MAP_*_BATCH.
+    _fields_ = (
+        ("in_batch", ctypes.c_void_p),
+        ("out_batch", ctypes.c_void_p),
+        ("keys", ctypes.c_char_p),
+        ("values", ctypes.c_char_p),
+        ("count", ctypes.c_uint32),
+        ("map_fd", ctypes.c_uint32),
+        ("elem_flags", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+class _MapInfo(ctypes.Structure):
+    # struct bpf_map_info up to the name; the kernel fills as much as is asked for.
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+class Map:
+    """The elements of one map.
+
+    The batched commands came with Linux 5.6, for one type of map after the other; where
+    one is refused, for whatever reason, the elements are done one by one.
+
+    Args:
+        name: for messages.
+        fd: stays the caller's to close.
+
+    Raises:
+        DatapathError: the kernel refuses; every method may.
+    """
+
+    def __init__(self, name: str, fd: int) -> None:
+        self._name = name
+        self._fd = fd
+        with self._translated("describe itself"):
+            described = info(fd, _MapInfo())
+        self._key_size, self._value_size = int(described.key_size), int(described.value_size)
+
+    def update(self, elements: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add *elements*, keys and values, or replace them, up to the first one refused."""
+        for some in _batches(elements):
+            try:
+                self._batch(UPDATE_BATCH, [key for key, _ in some], [value for _, value in some])
+            except OSError:
+                for key, value in some:
+                    with self._translated("take an entry"):
+                        self._element(UPDATE, key, value)
+
+    def delete(self, keys: Iterable[bytes]) -> None:
+        """Delete the elements with *keys*, as far as there are any."""
+        for some in _batches(keys):
+            try:
+                self._batch(DELETE_BATCH, some)
+            except OSError:
+                for key in some:
+                    # An LRU map may have dropped it.
+                    with self._translated("drop an entry"), contextlib.suppress(FileNotFoundError):
+                        self._element(DELETE, key)
+
+    def lookup(self, key: bytes, copies: int = 1) -> bytes:
+        """Return the value at *key*.
+
+        Args:
+            key: of an element.
+            copies: of the value in the answer; a per-CPU map has one for each possible CPU,
+                and its values are multiples of 8 bytes.
+        """
+        value = ctypes.create_string_buffer(self._value_size * copies)
+        with self._translated("show an entry"):
+            self._element(LOOKUP, key, value)
+        return value.raw
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all elements; one that changes meanwhile may be left out, or come twice."""
+        position = ctypes.create_string_buffer(max(self._key_size, LEAST_POSITION))
+        keys = ctypes.create_string_buffer(self._key_size * BATCH)
+        values = ctypes.create_string_buffer(self._value_size * BATCH)
+        attr = _Batch(
+            out_batch=ctypes.addressof(position),
+            keys=_pointer(keys),
+            values=_pointer(values),
+            map_fd=self._fd,
+        )
+        more = True
+        while more:
+            attr.count = BATCH
+            try:
+                bpf(LOOKUP_BATCH, attr)
+            except FileNotFoundError:
+                more = False
+            except OSError:
+                yield from self._one_by_one()
+                return
+            found = _cut(keys.raw, self._key_size), _cut(values.raw, self._value_size)
+            yield from itertools.islice(zip(*found, strict=True), attr.count)
+            attr.in_batch = attr.out_batch
+
+    def _one_by_one(self) -> Iterator[tuple[bytes, bytes]]:
+        seen: set[bytes] = set()
+        key: bytes | None = None
+        following = ctypes.create_string_buffer(self._key_size)
+        with contextlib.suppress(FileNotFoundError):  # the end
+            while True:
+                with self._translated("list its entries"):
+                    self._element(NEXT_KEY, key, following)
+                key = following.raw
+                # After a key that is gone the kernel begins anew.
+                if key not in seen:
+                    seen.add(key)
+                    with contextlib.suppress(FileNotFoundError):
+                        yield key, self.lookup(key)
+
+    def _element(
+        self,
+        command: int,
+        key: bytes | None,
+        value: bytes | ctypes.Array[ctypes.c_char] | None = None,
+    ) -> None:
+        content = _pointer(value) if isinstance(value, ctypes.Array) else value
+        bpf(command, _Element(map_fd=self._fd, key=key, value=content))
+
+    def _batch(self, command: int, keys: Sequence[bytes], values: Sequence[bytes] = ()) -> None:
+        attr = _Batch(
+            keys=b"".join(keys), values=b"".join(values), count=len(keys), map_fd=self._fd
+        )
+        bpf(command, attr)
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:  # no such element: the caller knows what that means
+            raise
+        except OSError as exc:
+            raise DatapathError(f'BPF map "{self._name}" can\'t {doing}: {exc.strerror}') from exc
+
+
+class Mirrored:
+    """A map that holds what it was told last and nothing else, and is not read for that."""
+
+    def __init__(self, elements: Map) -> None:
+        self._map = elements
+        self._held: dict[bytes, bytes] = {}
+
+    def replace(
+        self, wanted: dict[bytes, bytes], key: Callable[[bytes], bytes] = lambda name: name
+    ) -> None:
+        """Make the map hold *wanted* alone, new elements before old ones go.
+
+        Args:
+            wanted: values by name; kept.
+            key: returns the key of a name, which may be shorter.
+        """
+        changed = [name for name, value in wanted.items() if self._held.get(name) != value]
+        gone = [name for name in self._held if name not in wanted]
+        # If the kernel refuses one, each of these is written or deleted the next time.
+        self._held |= dict.fromkeys(changed, UNSURE)
+        self._held |= dict.fromkeys(gone, UNSURE)
+        self._map.update((key(name), wanted[name]) for name in changed)
+        self._map.delete(key(name) for name in gone)
+        self._held = wanted
+
+
+def _batches(elements: Iterable[T]) -> Iterator[tuple[T, ...]]:
+    left = iter(elements)
+    return iter(lambda: tuple(itertools.islice(left, BATCH)), ())
+
+
+def _cut(content: bytes, size: int) -> Iterator[bytes]:
+    return (content[at : at + size] for at in range(0, len(content), size))
+
+
+def _pointer(buffer: ctypes.Array[ctypes.c_char]) -> ctypes.c_char_p:
+    return ctypes.cast(buffer, ctypes.c_char_p)
