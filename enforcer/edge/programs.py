@@ -31,11 +31,13 @@ class Event:
         wire: the DNS message.
         unusual: the kernel learned nothing or not all of it: user space decides.
         cut: the message goes on beyond `wire`.
+        time: when it arrived, monotonic seconds.
     """
 
     wire: bytes
     unusual: bool
     cut: bool
+    time: float
 
 
 class Programs:
@@ -180,6 +182,7 @@ def _event(sample: bytes) -> Event:
         wire,
         unusual=bool(header.flags & abi.AnswerFlags.UNUSUAL),
         cut=bool(header.flags & abi.AnswerFlags.CUT),
+        time=header.time_ns / 1e9,
     )
 
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import parse
 from enforcer.core.grants import Grants
-from enforcer.core.policy import Host
+from enforcer.core.hosts import Host
 from enforcer.edge.programs import Programs
 from enforcer.errors import MalformedAnswer
 from tests.bpf.conftest import GRACE_S, GRANTS, MIN_TTL_S, OWN, RESOLVERS
