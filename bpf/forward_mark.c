@@ -17,7 +17,10 @@ static __always_inline void mark_forwarded(struct __sk_buff *skb)
 	/* A mark of somebody else routes for them. */
 	if (!cfg || skb->mark)
 		return;
-	if (parse_ip(skb, &p) || p.protocol != PROTOCOL_TCP)
+	/* A source route leads on from the destination. No client sends options or
+	 * fragments of a SYN, so none are told apart.
+	 */
+	if (parse_ip(skb, &p) || p.protocol != PROTOCOL_TCP || p.flags)
 		return;
 	if (load(skb, p.offset, &tcp, sizeof(tcp)))
 		return;
