@@ -27,6 +27,8 @@ static __always_inline int find_answers(struct __sk_buff *skb, struct scratch *s
 		return -1;
 	if (t.udp.source != bpf_htons(DNS_PORT) || !resolvers.lookup(&p->source))
 		return -1;
+	if (pull(skb, skb->len))
+		return -1;
 	s->nr_parts = 0;
 	s->key.client = p->destination;
 	s->key.resolver = p->source;

@@ -30,6 +30,8 @@ static __always_inline int find_queries(struct __sk_buff *skb, struct scratch *s
 		return -1;
 	if (t.udp.destination != bpf_htons(DNS_PORT) || !resolvers.lookup(&p->destination))
 		return -1;
+	if (pull(skb, skb->len))
+		return -1;
 	s->nr_parts = 0;
 	s->key.client = p->source;
 	s->key.resolver = p->destination;

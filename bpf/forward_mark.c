@@ -5,7 +5,7 @@
  * not survive the veth out of its network namespace.
  */
 #include "learned.h"
-#include "packet.h"
+#include "transport.h"
 
 static __always_inline void mark_forwarded(struct __sk_buff *skb)
 {
@@ -22,7 +22,7 @@ static __always_inline void mark_forwarded(struct __sk_buff *skb)
 	 */
 	if (parse_ip(skb, &p) || p.protocol != PROTOCOL_TCP || p.flags)
 		return;
-	if (load(skb, p.offset, &tcp, sizeof(tcp)))
+	if (load_header(skb, p.offset, &tcp, sizeof(tcp)))
 		return;
 	if ((tcp.flags & TCP_OPENING) != TCP_SYN)
 		return;

@@ -20,20 +20,8 @@ enum {
 	IPV6_FRAGMENT_OFFSET = 0xfff8,
 	/* Each kind once, destination options twice (4.1). */
 	MAX_EXTENSIONS = 4,
-	UDP_HEADER = 8, /* RFC 768 */
-	TCP_HEADER_MIN = 20, /* RFC 9293 3.1 */
-	PROTOCOL_TCP = 6,
-	PROTOCOL_UDP = 17,
-	DNS_PORT = 53,
-};
-
-enum {
-	/* RFC 9293 3.1, fourteenth byte */
-	TCP_FIN = 0x01,
-	TCP_SYN = 0x02,
-	TCP_RST = 0x04,
-	TCP_ACK = 0x10,
-	TCP_OPENING = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK,
+	/* Link, IP and transport header, and more options than anybody sends. */
+	HEADERS_MAX = 256,
 };
 
 enum packet_flags {
@@ -53,31 +41,6 @@ struct packet {
 	u32 flags; /* enum packet_flags */
 };
 
-struct udp_header {
-	u16 source;
-	u16 destination;
-	u16 len;
-	u16 checksum;
-};
-
-struct tcp_header {
-	u16 source;
-	u16 destination;
-	u32 sequence;
-	u32 acknowledged;
-	u8 size; /* in words of 4 bytes, in the upper half */
-	u8 flags;
-	u16 window;
-	u16 checksum;
-	u16 urgent;
-};
-
-/* Both begin with the ports. */
-union transport {
-	struct udp_header udp;
-	struct tcp_header tcp;
-};
-
 static __always_inline u16 be16(const u8 *p)
 {
 	return p[0] << 8 | p[1];
@@ -93,11 +56,27 @@ static __always_inline void map_ipv4(struct address *to, const u8 *from)
 
 /*
  * Read at *offset* from the network header, which is right for Ethernet, tun and
- * loopback devices alike.
+ * loopback devices alike. Reads no pages: see pull().
  */
 static __always_inline int load(struct __sk_buff *skb, u32 offset, void *to, u32 len)
 {
 	return bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET);
+}
+
+/*
+ * Put the first *len* bytes of *skb*, or all, where load() reads them. What TCP sends
+ * is in pages, and so is what many drivers receive, but for the link header.
+ */
+static __always_inline int pull(struct __sk_buff *skb, u32 len)
+{
+	return bpf_skb_pull_data(skb, len < skb->len ? len : skb->len);
+}
+
+static __always_inline int load_header(struct __sk_buff *skb, u32 offset, void *to, u32 len)
+{
+	if (!load(skb, offset, to, len))
+		return 0;
+	return pull(skb, HEADERS_MAX) || load(skb, offset, to, len);
 }
 
 static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *p)
@@ -105,7 +84,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *p)
 	u8 header[IPV4_HEADER_MIN];
 	u16 fragment;
 
-	if (load(skb, 0, header, sizeof(header)) || header[0] >> 4 != 4)
+	if (load_header(skb, 0, header, sizeof(header)) || header[0] >> 4 != 4)
 		return -1;
 	fragment = be16(&header[6]);
 	if (fragment & IPV4_FRAGMENT_OFFSET)
@@ -133,7 +112,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	u8 extension[4];
 	u16 fragment;
 
-	if (load(skb, 0, header, sizeof(header)) || header[0] >> 4 != 6)
+	if (load_header(skb, 0, header, sizeof(header)) || header[0] >> 4 != 6)
 		return -1;
 	__builtin_memcpy(&p->source, &header[8], 16);
 	__builtin_memcpy(&p->destination, &header[24], 16);
@@ -146,7 +125,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 
 		if (kind != IPV6_HOP_BY_HOP && kind != IPV6_DESTINATION && kind != IPV6_FRAGMENT)
 			break;
-		if (load(skb, p->offset, extension, sizeof(extension)))
+		if (load_header(skb, p->offset, extension, sizeof(extension)))
 			return -1;
 		p->flags |= PACKET_EXTENDED;
 		if (kind == IPV6_FRAGMENT) {
@@ -182,27 +161,6 @@ static __always_inline int parse_ip(struct __sk_buff *skb, struct packet *p)
 		return -1;
 	}
 	return p->offset <= p->end ? 0 : -1;
-}
-
-/* Most packets are seen to be no DNS by these four bytes. */
-static __always_inline int load_ports(struct __sk_buff *skb, const struct packet *p,
-				      union transport *t)
-{
-	if (p->protocol != PROTOCOL_UDP && p->protocol != PROTOCOL_TCP)
-		return -1;
-	return load(skb, p->offset, t, 2 * sizeof(u16));
-}
-
-static __always_inline int load_udp(struct __sk_buff *skb, const struct packet *p,
-				    union transport *t)
-{
-	return load(skb, p->offset, &t->udp, sizeof(t->udp));
-}
-
-static __always_inline int load_tcp(struct __sk_buff *skb, const struct packet *p,
-				    union transport *t)
-{
-	return load(skb, p->offset, &t->tcp, sizeof(t->tcp));
 }
 
 #endif

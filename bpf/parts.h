@@ -4,7 +4,7 @@
 #define ENFORCER_PARTS_H
 
 #include "maps.h"
-#include "packet.h"
+#include "transport.h"
 
 enum {
 	LENGTH_SIZE = 2, /* before each message over TCP (RFC 1035 4.2.2) */

@@ -42,11 +42,10 @@ struct stream {
 BPF_TABLE("lru_hash", struct query_key, struct stream, streams, MAX_STREAMS);
 
 /*
- * Find the messages that begin in the segment from s->walk.offset on.
- *
- * Return: 0, or -1 where the boundary is lost.
+ * Find the messages that begin in the segment from s->walk.offset on. A length of
+ * which one octet is here stays before the boundary, and what follows is too early.
  */
-static __always_inline int walk_messages(struct __sk_buff *skb, struct scratch *s)
+static __always_inline void walk_messages(struct __sk_buff *skb, struct scratch *s)
 {
 	u8 bytes[LENGTH_SIZE];
 
@@ -56,19 +55,17 @@ static __always_inline int walk_messages(struct __sk_buff *skb, struct scratch *
 		u32 length = read_back(s->walk.length);
 
 		if (at >= end)
-			return 0;
+			return;
 		if (!length) {
-			if (end - at < LENGTH_SIZE)
-				return -1;
-			if (load(skb, at, bytes, sizeof(bytes)))
-				return -1;
+			if (end - at < LENGTH_SIZE || load(skb, at, bytes, sizeof(bytes)))
+				return;
 			at += LENGTH_SIZE;
 			length = be16(bytes);
 		}
 		if (at == end) {
 			s->walk.offset = at;
 			s->walk.length = length;
-			return 0;
+			return;
 		}
 		if (length > end - at)
 			add_part(s, i, at, end - at, NOT_WHOLE);
@@ -77,7 +74,6 @@ static __always_inline int walk_messages(struct __sk_buff *skb, struct scratch *
 		s->walk.offset = at + length;
 		s->walk.length = 0;
 	}
-	return 0;
 }
 
 /* Find the messages in the segment with *tcp*, which came from a trusted resolver. */
@@ -115,10 +111,7 @@ static __always_inline void follow(struct __sk_buff *skb, struct scratch *s,
 		return;
 	s->walk.offset = payload + ahead;
 	s->walk.length = stream->length;
-	if (walk_messages(skb, s)) {
-		streams.delete(&s->key);
-		return;
-	}
+	walk_messages(skb, s);
 	stream->next = sequence + (read_back(s->walk.offset) - payload);
 	stream->length = read_back(s->walk.length);
 }

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.root
 CLIENTS = {4: "192.0.2.2", 6: "2001:db8::2"}
 PORT = 40053
 START = 1000
+MAX_STREAMS = 4096  # stream.h
 A, AAAA = ("203.0.113.1", 443), ("2001:db8:1::1", 443)
 OTHER = ("203.0.113.2", 443)
 
@@ -350,6 +351,19 @@ def test_an_answer_needs_a_query_and_a_trusted_resolver(programs: Programs) -> N
     run(programs.dns_answer, tcp(stranger, 53, client, PORT, stream(answered), sequence=1))
     assert learned(programs) == set()
     assert programs.drain() == ()
+
+
+def test_nobody_else_s_connections_push_out_those_to_a_resolver(programs: Programs) -> None:
+    """Anybody can make this machine receive SYN-ACKs from a port 53."""
+    asked, answered = ask_a()
+    connection = Connection(programs)
+    connection.open()
+    opening = TcpFlag.SYN | TcpFlag.ACK
+    for port in range(1024, 1024 + 2 * MAX_STREAMS):
+        run(programs.dns_answer, tcp("192.0.2.66", 53, CLIENTS[4], port, flags=opening))
+    connection.ask(asked)
+    connection.arrive(stream(answered), 0)
+    assert learned(programs) == {A}
 
 
 def test_a_query_after_its_length_in_a_segment_of_its_own_is_remembered(
