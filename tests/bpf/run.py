@@ -142,5 +142,14 @@ def ip(
         header = struct.pack("!BBHHHBBH", first, 0, size, 0, fragment, 64, protocol, 0)
     else:
         header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64)
-    addresses = here.packed + there.packed
-    return ETHER + ETHER_TYPE[here.version] + header + addresses + options + payload
+    header += here.packed + there.packed + options
+    if here.version == 4:
+        header = header[:10] + _checksum(header) + header[12:]
+    return ETHER + ETHER_TYPE[here.version] + header + payload
+
+
+def _checksum(data: bytes) -> bytes:
+    """Return the Internet checksum of an even number of octets (RFC 1071)."""
+    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data)
+    total = sum(words) % 0xFFFF
+    return (0xFFFF - total).to_bytes(2, "big")
