@@ -166,18 +166,27 @@ def expected(pieces: list[tuple[int, bytes]], first: int) -> tuple[set[tuple[str
     return found, lost
 
 
-@pytest.mark.parametrize("cuts", [1, 2])
 @pytest.mark.parametrize("start", [START, 2**32 - 1, 2**32 - 40])
+@pytest.mark.parametrize("ending", [None, *range(8)])
 def test_messages_are_learned_whole_or_not_at_all(
-    programs: Programs, cuts: int, start: int
+    programs: Programs, start: int, ending: int | None
 ) -> None:
-    """Two answers cut at every place into two and three segments, also where numbers wrap."""
-    step = 3 if cuts > 1 and start != START else 1
+    """Two answers cut at every place into two and three segments, also where numbers wrap.
+
+    *ending* is what of a third segment's place modulo 8 makes it this test's; None: two
+    segments.
+    """
     (asked, first), (also_asked, second) = ask_a(), ask_aaaa()
     data, boundary = stream(first, second), len(stream(first))
     question = 2 + len(asked.to_wire())
     connection = Connection(programs, start=start)
-    for places in itertools.combinations(range(1, len(data), step), cuts):
+    pairs = itertools.combinations(range(1, len(data)), 2)
+    cuts = (
+        [(place,) for place in range(1, len(data))]
+        if ending is None
+        else [pair for pair in pairs if pair[1] % 8 == ending]
+    )
+    for places in cuts:
         connection.open()
         connection.ask(asked, also_asked)
         pieces = segments(data, *places)
