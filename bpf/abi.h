@@ -48,7 +48,7 @@ enum grant_flags {
 enum answer_flags {
 	/* Something the strict parser does not take: user space decides. */
 	ANSWER_UNUSUAL = 1 << 0,
-	/* Only the first MESSAGE_MAX bytes are here. */
+	/* Not all of it is here: only its question is of use. */
 	ANSWER_CUT = 1 << 1,
 };
 
@@ -108,6 +108,7 @@ struct query_key {
 	struct address client;
 	struct address resolver;
 	u32 ifindex;
+	u32 protocol; /* UDP or TCP: an answer comes the way its query went */
 	u16 port; /* of the client, network byte order */
 	u16 id; /* network byte order */
 };

@@ -25,11 +25,6 @@ enum {
 	MAX_STEPS = 160,
 };
 
-static __always_inline u16 be16(const u8 *p)
-{
-	return p[0] << 8 | p[1];
-}
-
 static __always_inline u32 be32(const u8 *p)
 {
 	return (u32)be16(p) << 16 | be16(p + 2);

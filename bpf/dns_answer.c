@@ -2,9 +2,13 @@
 /*
  * dns_answer.c - tc ingress: learn the addresses in an answer to a remembered
  * query before the client reads it, and hand the message to user space.
+ *
+ * The verifier has room for one message a packet. Of several in a TCP segment the
+ * first that was asked for is learned here, the others by user space.
  */
-#include "packet.h"
+#include "parts.h"
 #include "records.h"
+#include "stream.h"
 
 enum {
 	FLAG_QR = 0x80, /* RFC 1035 4.1.1, third byte */
@@ -13,43 +17,85 @@ enum {
 	MASK_RCODE = 0x0f, /* fourth byte */
 };
 
-static __always_inline void take_answer(struct __sk_buff *skb)
+/* Return: 0, or -1 where no answer can be in *skb*. */
+static __always_inline int find_answers(struct __sk_buff *skb, struct scratch *s)
 {
-	struct datagram d = {};
-	struct query_key key = {};
-	struct config *cfg = get_config();
-	struct scratch *s = get_scratch();
-	struct grant *grant;
-	u32 len;
-	u64 *asked, now;
+	struct packet *p = &s->packet;
+	union transport t;
 
-	if (!cfg || !s)
-		return;
-	if (parse_udp(skb, &d) || d.source_port != bpf_htons(DNS_PORT))
-		return;
-	if (d.len < DNS_HEADER_SIZE || d.len > 0xffff)
-		return;
-	if (load(skb, d.offset, &key.id, sizeof(key.id)))
-		return;
-	key.client = d.destination;
-	key.resolver = d.source;
-	key.ifindex = skb->ifindex;
-	key.port = d.destination_port;
-	asked = queries.lookup(&key);
-	if (!asked)
-		return;
-	now = bpf_ktime_get_ns();
-	if (now - *asked > (u64)QUERY_TIMEOUT_S * NS_PER_S)
-		return;
+	if (parse_ip(skb, p) || load_ports(skb, p, &t))
+		return -1;
+	if (t.udp.source != bpf_htons(DNS_PORT) || !resolvers.lookup(&p->source))
+		return -1;
+	if (pull(skb, skb->len))
+		return -1;
+	s->nr_parts = 0;
+	s->key.client = p->destination;
+	s->key.resolver = p->source;
+	s->key.ifindex = skb->ifindex;
+	s->key.protocol = p->protocol;
+	s->key.port = t.udp.destination;
+	s->key.id = 0;
+	if (p->protocol == PROTOCOL_UDP)
+		return load_udp(skb, p, &t) || find_datagram(s, &t.udp);
+	if (load_tcp(skb, p, &t))
+		return -1;
+	follow(skb, s, &t.tcp);
+	return 0;
+}
 
+/* Return: whether *part* begins with the id of a remembered query, which is then forgotten. */
+static __always_inline int was_asked(struct __sk_buff *skb, struct scratch *s,
+				     const struct part *part)
+{
+	u64 *asked, now = bpf_ktime_get_ns();
+
+	if (part->len < DNS_HEADER_SIZE)
+		return 0;
+	if (load(skb, part->offset, &s->key.id, sizeof(s->key.id)))
+		return 0;
+	asked = queries.lookup(&s->key);
+	if (!asked || now - *asked > (u64)QUERY_TIMEOUT_S * NS_PER_S)
+		return 0;
 	s->event.time_ns = now;
-	s->event.flags = 0;
-	if (d.len > MESSAGE_MAX) {
-		d.len = MESSAGE_MAX;
-		s->event.flags = ANSWER_UNUSUAL | ANSWER_CUT;
+	return 1;
+}
+
+/* Load *part* as the message of the event. */
+static __always_inline int load_part(struct __sk_buff *skb, struct scratch *s,
+				     const struct part *part, u32 flags)
+{
+	u32 len = part->len;
+
+	flags |= part->flags;
+	if (len > MESSAGE_MAX) {
+		len = MESSAGE_MAX;
+		flags |= NOT_WHOLE;
 	}
-	s->event.len = d.len;
-	if (load_message(skb, s, d.offset, d.len))
+	s->event.flags = flags;
+	s->event.len = len;
+	return load_message(skb, s, part->offset, len);
+}
+
+static __always_inline void pass_on(struct __sk_buff *skb, struct scratch *s)
+{
+	u32 len = read_back(s->event.len) - 1;
+
+	queries.delete(&s->key);
+	count(STAT_ANSWERS);
+	asm volatile("" : "+r"(len));
+	len = (len & (MESSAGE_MAX - 1)) + 1 + sizeof(s->event);
+	if (events.perf_submit(skb, &s->event, len))
+		count(STAT_LOST);
+}
+
+static __always_inline void take_answer(struct __sk_buff *skb, struct scratch *s,
+					const struct config *cfg, u32 i)
+{
+	struct grant *grant;
+
+	asm volatile("" : "+r"(i));
+	if (load_part(skb, s, &s->parts[i & (MAX_PARTS - 1)], 0))
 		return;
 	/* QR, a standard query, one question. */
 	if ((s->message[2] & (FLAG_QR | MASK_OPCODE)) != FLAG_QR || be16(&s->message[4]) != 1)
@@ -57,20 +103,46 @@ static __always_inline void take_answer(struct __sk_buff *skb)
 	grant = match_qname(s);
 	if (!grant)
 		return;
-	queries.delete(&key);
-	count(STAT_ANSWERS);
-	if (!(s->message[3] & MASK_RCODE) && !(s->message[2] & FLAG_TC) && !s->event.flags)
+	if (read_back(s->event.flags))
+		count(STAT_UNUSUAL);
+	else if (!(s->message[3] & MASK_RCODE) && !(s->message[2] & FLAG_TC))
 		learn_answer(s, grant, cfg);
+	pass_on(skb, s);
+}
 
-	len = read_back(s->event.len) - 1;
-	asm volatile("" : "+r"(len));
-	len = (len & (MESSAGE_MAX - 1)) + 1 + sizeof(s->event);
-	if (events.perf_submit(skb, &s->event, len))
-		count(STAT_LOST);
+static __always_inline void take_answers(struct __sk_buff *skb, struct scratch *s,
+					 const struct config *cfg)
+{
+	s->part = MAX_PARTS;
+	for (u32 i = 0; i < MAX_PARTS; i++) {
+		if (i >= read_back(s->nr_parts))
+			return;
+		if (was_asked(skb, s, &s->parts[i])) {
+			s->part = i;
+			break;
+		}
+	}
+	if (read_back(s->part) == MAX_PARTS)
+		return;
+	take_answer(skb, s, cfg, read_back(s->part));
+	for (u32 i = 1; i < MAX_PARTS; i++) {
+		if (i >= read_back(s->nr_parts))
+			return;
+		if (i <= read_back(s->part) || !was_asked(skb, s, &s->parts[i]))
+			continue;
+		if (load_part(skb, s, &s->parts[i], ANSWER_UNUSUAL))
+			return;
+		count(STAT_UNUSUAL);
+		pass_on(skb, s);
+	}
 }
 
 int dns_answer(struct __sk_buff *skb)
 {
-	take_answer(skb);
+	struct config *cfg = get_config();
+	struct scratch *s = get_scratch();
+
+	if (cfg && s && !find_answers(skb, s))
+		take_answers(skb, s, cfg);
 	return TC_ACT_UNSPEC;
 }

@@ -4,44 +4,79 @@
  * resolver, because only its answer may be learned.
  *
  * Queries for other names are not remembered, so no flood of them can push out
- * those that count.
+ * those that count. What only looks like a query, inside another message of a TCP
+ * connection, may be remembered: nothing is learned before the resolver itself
+ * answers for that name, at a boundary between its own messages.
  */
 #include "maps.h"
 #include "name.h"
-#include "packet.h"
+#include "parts.h"
 
-static __always_inline void remember_query(struct __sk_buff *skb)
+enum {
+	/* Queries in a segment: a name's A and AAAA, twice. For each more the verifier
+	 * would read a name more (name.h).
+	 */
+	MAX_ASKED = 4,
+};
+
+/* Return: 0, or -1 where no query can be in *skb*. */
+static __always_inline int find_queries(struct __sk_buff *skb, struct scratch *s)
 {
-	struct datagram d = {};
-	struct query_key key = {};
-	struct scratch *s;
+	struct packet *p = &s->packet;
+	union transport t;
+	u32 payload;
+
+	if (parse_ip(skb, p) || load_ports(skb, p, &t))
+		return -1;
+	if (t.udp.destination != bpf_htons(DNS_PORT) || !resolvers.lookup(&p->destination))
+		return -1;
+	if (pull(skb, skb->len))
+		return -1;
+	s->nr_parts = 0;
+	s->key.client = p->source;
+	s->key.resolver = p->destination;
+	s->key.ifindex = skb->ifindex;
+	s->key.protocol = p->protocol;
+	s->key.port = t.udp.source;
+	if (p->protocol == PROTOCOL_UDP)
+		return load_udp(skb, p, &t) || find_datagram(s, &t.udp);
+	if (load_tcp(skb, p, &t))
+		return -1;
+	payload = find_payload(s, &t.tcp);
+	if (!payload)
+		return -1;
+	guess_parts(skb, s, payload);
+	return 0;
+}
+
+static __always_inline void remember_query(struct __sk_buff *skb, struct scratch *s,
+					   const struct part *part)
+{
+	u32 len = part->len;
 	u64 now;
 
-	if (parse_udp(skb, &d) || d.destination_port != bpf_htons(DNS_PORT))
+	if (len < DNS_HEADER_SIZE)
 		return;
-	if (!resolvers.lookup(&d.destination))
+	if (len > QUESTION_MAX)
+		len = QUESTION_MAX;
+	s->event.len = len;
+	if (load_message(skb, s, part->offset, len) || !match_qname(s))
 		return;
-	s = get_scratch();
-	if (!s || d.len < DNS_HEADER_SIZE || d.len > MESSAGE_MAX)
-		return;
-	if (d.len > QUESTION_MAX)
-		d.len = QUESTION_MAX;
-	if (load_message(skb, s, d.offset, d.len))
-		return;
-	s->event.len = d.len;
-	if (!match_qname(s))
-		return;
-	key.client = d.source;
-	key.resolver = d.destination;
-	key.ifindex = skb->ifindex;
-	key.port = d.source_port;
-	__builtin_memcpy(&key.id, s->message, sizeof(key.id));
+	__builtin_memcpy(&s->key.id, s->message, sizeof(s->key.id));
 	now = bpf_ktime_get_ns();
-	count(queries.update(&key, &now) ? STAT_FAILED : STAT_QUERIES);
+	count(queries.update(&s->key, &now) ? STAT_FAILED : STAT_QUERIES);
 }
 
 int dns_query(struct __sk_buff *skb)
 {
-	remember_query(skb);
+	struct scratch *s = get_scratch();
+
+	if (!s || find_queries(skb, s))
+		return TC_ACT_UNSPEC;
+	for (u32 i = 0; i < MAX_ASKED; i++) {
+		if (i >= read_back(s->nr_parts))
+			break;
+		remember_query(skb, s, &s->parts[i]);
+	}
 	return TC_ACT_UNSPEC;
 }

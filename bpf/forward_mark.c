@@ -5,7 +5,7 @@
  * not survive the veth out of its network namespace.
  */
 #include "learned.h"
-#include "packet.h"
+#include "transport.h"
 
 static __always_inline void mark_forwarded(struct __sk_buff *skb)
 {
@@ -17,9 +17,12 @@ static __always_inline void mark_forwarded(struct __sk_buff *skb)
 	/* A mark of somebody else routes for them. */
 	if (!cfg || skb->mark)
 		return;
-	if (parse_ip(skb, &p) || p.protocol != PROTOCOL_TCP)
+	/* A source route leads on from the destination. No client sends options or
+	 * fragments of a SYN, so none are told apart.
+	 */
+	if (parse_ip(skb, &p) || p.protocol != PROTOCOL_TCP || p.flags)
 		return;
-	if (load(skb, p.offset, &tcp, sizeof(tcp)))
+	if (load_header(skb, p.offset, &tcp, sizeof(tcp)))
 		return;
 	if ((tcp.flags & TCP_OPENING) != TCP_SYN)
 		return;

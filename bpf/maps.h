@@ -3,7 +3,7 @@
 #ifndef ENFORCER_MAPS_H
 #define ENFORCER_MAPS_H
 
-#include "abi.h"
+#include "packet.h"
 
 enum {
 	DNS_HEADER_SIZE = 12, /* RFC 1035 4.1.1 */
@@ -15,6 +15,15 @@ enum {
 	NAME_END = 260,
 	NAME_START_MASK = 0x1ff,
 	NAME_BUFFER = NAME_START_MASK + 1 + sizeof(struct name_key),
+	/* A power of two. More messages in a segment are not learned from. */
+	MAX_PARTS = 8,
+};
+
+/* What a packet holds of one DNS message. */
+struct part {
+	u32 offset; /* from the network header */
+	u32 len;
+	u32 flags; /* enum answer_flags */
 };
 
 /*
@@ -23,6 +32,15 @@ enum {
  * exits, look alike to it and are walked once.
  */
 struct scratch {
+	struct packet packet;
+	struct query_key key;
+	struct part parts[MAX_PARTS];
+	u32 nr_parts;
+	u32 part; /* the one at hand */
+	struct {
+		u32 offset; /* from the network header */
+		u32 length; /* of the message there; 0: not read yet */
+	} walk;
 	struct answer_event event;
 	u8 message[MESSAGE_MAX + MESSAGE_SLACK];
 	u8 name[NAME_BUFFER];

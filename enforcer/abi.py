@@ -121,6 +121,7 @@ class QueryKey(ctypes.Structure):
         ("client", MappedAddress),
         ("resolver", MappedAddress),
         ("ifindex", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint32),
         ("port", ctypes.c_uint16.__ctype_be__),
         ("id", ctypes.c_uint16.__ctype_be__),
     )

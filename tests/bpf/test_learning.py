@@ -8,12 +8,12 @@ from ipaddress import ip_address
 import dns.flags
 import dns.message
 import dns.name
-import dns.rrset
 import pytest
 
 from enforcer.abi import Stat
 from enforcer.edge.programs import Programs
 from tests.bpf.conftest import GRACE_S, MIN_TTL_S, OWN, RESOLVERS
+from tests.bpf.messages import answer, learned, query
 from tests.bpf.run import ip, run, udp
 
 pytestmark = pytest.mark.root
@@ -21,25 +21,6 @@ pytestmark = pytest.mark.root
 CLIENTS = {4: "192.0.2.2", 6: "2001:db8::2"}
 PORT = 40000
 PASS = -1  # TC_ACT_UNSPEC: whatever else is attached decides
-
-
-def query(name: str, kind: str = "A") -> dns.message.QueryMessage:
-    """Return a query with the id 0x1234."""
-    message = dns.message.make_query(name, kind)
-    message.id = 0x1234
-    return message
-
-
-def answer(asked: dns.message.QueryMessage, *rrsets: str, rcode: int = 0) -> dns.message.Message:
-    """Return an answer whose records are written as in a zone file."""
-    message = dns.message.make_response(asked)
-    message.set_rcode(dns.rcode.Rcode(rcode))
-    for text in rrsets:
-        owner, ttl, rdclass, kind, *rdata = text.split()
-        message.answer.append(
-            dns.rrset.from_text(dns.name.from_text(owner), int(ttl), rdclass, kind, *rdata)
-        )
-    return message
 
 
 def ask(programs: Programs, asked: dns.message.QueryMessage, family: int = 4) -> None:
@@ -53,11 +34,6 @@ def reply(programs: Programs, wire: bytes, family: int = 4) -> None:
     """Let the answer arrive."""
     resolver = RESOLVERS[0 if family == 4 else 1]
     assert run(programs.dns_answer, udp(resolver, 53, CLIENTS[family], PORT, wire)) == PASS
-
-
-def learned(programs: Programs) -> set[tuple[str, int]]:
-    """Return what is in the map."""
-    return {(str(address), port) for address, port in programs.learned()}
 
 
 LEARNED = [

@@ -2,7 +2,7 @@
 
 Also the script that does it inside a namespace: standard library only, and next to
 nothing between receiving the answer and connect(), so about as fast as a C program.
-Each name is asked once over UDP from the first resolver of /etc/resolv.conf; each
+Each name is asked once, over UDP or TCP, from the first resolver of /etc/resolv.conf; each
 answer has one address.
 """
 
@@ -52,10 +52,23 @@ class Connections:
 
 
 def connect_to_answers(
-    namespace: Namespace, zone: str, *, family: int, count: int, port: int = 443, label: str = "n"
+    namespace: Namespace,
+    zone: str,
+    *,
+    family: int,
+    count: int,
+    port: int = 443,
+    label: str = "n",
+    over: str = "udp",
 ) -> Connections:
     """Ask *count* names below *zone* inside *namespace*, connecting to each at once."""
-    options = (f"--family={family}", f"--count={count}", f"--port={port}", f"--label={label}")
+    options = (
+        f"--family={family}",
+        f"--count={count}",
+        f"--port={port}",
+        f"--label={label}",
+        f"--over={over}",
+    )
     done = namespace.run(sys.executable, __file__, zone, *options, timeout_s=_RUN_TIMEOUT_S)
     return Connections(**json.loads(done.stdout))
 
@@ -78,28 +91,33 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--port", type=int, default=443)
     parser.add_argument("--label", default="n", help="first letters of each name")
+    parser.add_argument("--over", choices=("udp", "tcp"), default="udp")
     options = parser.parse_args()
 
     lines = Path("/etc/resolv.conf").read_text().splitlines()
     resolver = next(line.split()[1] for line in lines if line.startswith("nameserver"))
     resolver_family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
     family, kind, size = _FAMILIES[options.family]
+    over_tcp = options.over == "tcp"
+    asking = socket.SOCK_STREAM if over_tcp else socket.SOCK_DGRAM
     result = dict.fromkeys(("ok", "refused", "late", "lost", "unanswered"), 0)
     connect_s, total_s = [], []
     port, clock, to_text = options.port, time.perf_counter, socket.inet_ntop
     for number in range(options.count):
         message = query(number & 0xFFFF, f"{options.label}{number}.{options.zone}", kind)
+        if over_tcp:
+            message = len(message).to_bytes(2, "big") + message
         with (
-            socket.socket(resolver_family, socket.SOCK_DGRAM) as udp,
+            socket.socket(resolver_family, asking) as dns,
             socket.socket(family, socket.SOCK_STREAM) as tcp,
         ):
-            udp.settimeout(_ANSWER_TIMEOUT_S)
+            dns.settimeout(_ANSWER_TIMEOUT_S)
             tcp.settimeout(_CONNECT_TIMEOUT_S)
-            udp.connect((resolver, 53))
+            dns.connect((resolver, 53))
             asked = clock()
-            udp.send(message)
+            dns.send(message)
             try:
-                answer = udp.recv(512)
+                answer = dns.recv(512)
                 answered = clock()
                 tcp.connect((to_text(family, answer[-size:]), port))
             except ConnectionRefusedError:

@@ -41,6 +41,7 @@ class Nameserver:
     """Answers from what the test told it, at any time and from any thread.
 
     Attributes:
+        segments: how many writes an answer over TCP takes.
         queries: how often each (qname, type) was asked, such as
             ``("registry.allowed.test", "A")``.
         given: the addresses that fresh zones answered, in order.
@@ -49,6 +50,7 @@ class Nameserver:
     def __init__(self) -> None:
         self.queries: Counter[tuple[str, str]] = Counter()
         self.given: list[str] = []
+        self.segments = 1
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._fresh: dict[dns.name.Name, int] = {}
         self._scripts: dict[dns.name.Name, Handler] = {}
@@ -179,9 +181,16 @@ class Nameserver:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 response = self.respond(await reader.readexactly(length), max_size=0xFFFF)
                 if response is not None:
-                    writer.write(len(response).to_bytes(2, "big") + response)
+                    await self._write(writer, len(response).to_bytes(2, "big") + response)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        size = -(-len(data) // self.segments)
+        for start in range(0, len(data), size):
+            # asyncio sets TCP_NODELAY: a write to an empty buffer is a segment.
+            writer.write(data[start : start + size])
+            await writer.drain()
 
 
 class _Datagrams(asyncio.DatagramProtocol):
