@@ -22,7 +22,7 @@ from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers
+from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers, watched_files
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
@@ -100,6 +100,11 @@ class Enforcement:
     def __len__(self) -> int:
         """Return how many (address, port) are open."""
         return len(self._bindings)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that say who the resolvers are; none where the policy does."""
+        return watched_files(ROOT) if self.in_force.policy.resolvers is None else ()
 
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
