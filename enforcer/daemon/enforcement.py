@@ -153,9 +153,9 @@ class Enforcement:
             wanted = self._followed()
             refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
             self._tell_refused(refused)
-            gone = not await self._kernel.run(self._datapath.firewall.is_present)
+            gone = not await self._kernel.run(self._datapath.firewall.is_whole)
             if gone:
-                LOGGER.warning("the nftables table was gone and is put back")
+                LOGGER.warning("the nftables table was gone, or not whole, and is put back")
             if gone or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())

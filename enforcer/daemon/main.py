@@ -111,7 +111,7 @@ class Daemon:
             changes={"/reload": self._reload, "/off": self._off},
         )
         # A killed predecessor left the machine closed: a failed start keeps it so.
-        closed = await self._kernel.run(self._datapath.firewall.is_present)
+        closed = await self._kernel.run(self._datapath.firewall.is_whole)
         events = self._datapath.programs.open_events()
         tasks: list[asyncio.Future[Any]] = []
         try:
@@ -203,15 +203,14 @@ class Daemon:
         return {}
 
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        datapath = self._datapath
+        table = await self._kernel.run(datapath.firewall.summary)
         state = await self._kernel.run(
-            status.read_kernel,
-            self._datapath.firewall,
-            self._datapath.links,
-            self._datapath.filters,
-            self._runtime,
+            status.read_kernel, table, datapath.links, datapath.filters, self._runtime
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
         view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
+        view["addresses"] = len(self._enforcement)
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),
