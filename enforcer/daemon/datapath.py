@@ -64,6 +64,7 @@ class Datapath:
         }
         self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
         self.own: frozenset[Address] = frozenset()
+        self._devices: dict[Address, str] = {}
         self._uplinks: frozenset[str] = frozenset()
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
@@ -73,6 +74,10 @@ class Datapath:
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
         return self._uplinks != self._enforced_uplinks
+
+    def device(self, resolver: Address) -> str | None:
+        """Return the interface that *resolver* was last seen to be reached by."""
+        return self._devices.get(resolver)
 
     def learn(
         self, policy: Policy, grants: Grants, resolvers: Collection[Address]
@@ -109,6 +114,7 @@ class Datapath:
         """
         network = self.links.network(resolvers)
         self._uplinks = network.named_like_exempt
+        self._devices = network.devices
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from enforcer.abi import MAX_LEARNED
@@ -23,6 +24,7 @@ from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
 from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers, watched_files
+from enforcer.edge.resolver import Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
@@ -95,7 +97,8 @@ class Enforcement:
             min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s, capacity=MAX_LEARNED
         )
         self.writer = Writer(self._write, problems)
-        self.lookups = Lookups(self.observe, problems)
+        resolver = partial(Resolver, device=datapath.device)
+        self.lookups = Lookups(self.observe, problems, resolver)
 
     def __len__(self) -> int:
         """Return how many (address, port) are open."""
