@@ -32,7 +32,7 @@ ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
 ADDRESSES = "addresses of "
-INTERFACE = "interface "
+ATTACHING = "attaching "
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -224,8 +224,8 @@ class Enforcement:
 
     def _tell_refused(self, refused: Mapping[str, DatapathError]) -> None:
         for name, exc in refused.items():
-            self._problems.raise_(INTERFACE + name, Problem(exc.message, exc.hint))
-        self._problems.retain(INTERFACE, {INTERFACE + name for name in refused})
+            self._problems.raise_(ATTACHING + name, Problem(exc.message, exc.hint))
+        self._problems.retain(ATTACHING, {ATTACHING + name for name in refused})
 
     async def _enforce(self, wanted: InForce) -> None:
         now = time.monotonic()
