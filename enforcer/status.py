@@ -17,7 +17,6 @@ from enforcer.core.ruleset import FORWARD_CHAIN, OUTPUT_CHAIN
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters
-from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
@@ -75,9 +74,9 @@ class KernelState:
 
 
 def read_kernel(
-    firewall: Firewall, links: Links, filters: Filters, runtime: RuntimeDir
+    table: TableState, links: Links, filters: Filters, runtime: RuntimeDir
 ) -> KernelState:
-    """Read what of ours is in the kernel.
+    """Read what of ours is in the kernel besides the *table*, listed a moment ago.
 
     Raises:
         DatapathError: it can't be read, by a caller who is not root for one.
@@ -87,7 +86,7 @@ def read_kernel(
     if recorded is not None and (hook := CgroupHook(Path(recorded.cgroup))).exists:
         bridged = bool(set(recorded.program_ids) & set(hook.attached()))
     return KernelState(
-        table=firewall.inspect(),
+        table=table,
         network=links.network(map(ip_address, () if recorded is None else recorded.resolvers)),
         attached={index: frozenset(found) for index, found in filters.attached().items()},
         bridged=bridged,

@@ -59,7 +59,8 @@ def _without_daemon(runtime: RuntimeDir) -> dict[str, Any]:
 
     firewall, links, filters = Firewall(), Links(), Filters()
     try:
-        return report(read_kernel(firewall, links, filters, runtime), suite.examine())
+        kernel = read_kernel(firewall.inspect(), links, filters, runtime)
+        return report(kernel, suite.examine())
     finally:
         filters.close()
         links.close()

@@ -5,10 +5,12 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
+
+from enforcer.core.addresses import Address
 
 LOOPBACK = "lo"
 
@@ -70,17 +72,23 @@ class Network:
 
     Attributes:
         defaults: indexes of the interfaces of default routes.
-        facing: indexes of the interfaces that queries to the resolvers leave by.
+        facing: index of the interface that queries to a resolver leave by.
     """
 
     interfaces: tuple[Interface, ...]
     defaults: frozenset[int]
-    facing: frozenset[int]
+    facing: Mapping[Address, int]
 
     @property
     def uplinks(self) -> frozenset[str]:
         """Return the names of the interfaces of default routes."""
         return frozenset(each.name for each in self.interfaces if each.index in self.defaults)
+
+    @property
+    def devices(self) -> dict[Address, str]:
+        """Return the name of the interface that faces each resolver which has one."""
+        names = {each.index: each.name for each in self.interfaces}
+        return {who: names[index] for who, index in self.facing.items() if index in names}
 
     @property
     def named_like_exempt(self) -> frozenset[str]:
@@ -96,7 +104,7 @@ class Network:
         """Return the programs that belong on *interface*."""
         wanted: frozenset[Program] = frozenset()
         # A stub on this machine answers on the loopback.
-        if interface.name == LOOPBACK or interface.index in self.facing:
+        if interface.name == LOOPBACK or interface.index in self.facing.values():
             wanted |= LEARNING
         if self._forwards(interface):
             wanted |= {Program.FORWARD_MARK}

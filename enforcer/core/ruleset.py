@@ -21,6 +21,7 @@ TABLE = "enforcer"
 DENIED_COUNTER = "denied"
 OUTPUT_CHAIN = "output"
 FORWARD_CHAIN = "forward"
+BASE_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)
 LEARNED_CHAIN = "learned"
 PERMITTED_CHAIN = "permitted"
 # Where a packet ends that nothing permitted: its name tells the mode of a table

@@ -13,7 +13,7 @@ from typing import Any
 
 from enforcer.core.addresses import Address
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DENIED_COUNTER, LAST_CHAIN, SETS
+from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, LAST_CHAIN, SETS, TABLE
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TableState:
         mode: what it does to a packet that nothing permits; None when it is not
             a ruleset of ours, or not a whole one.
         hooks: the base chains it has, by name.
-        elements: of both allow sets.
+        elements: of both allow sets, if the listing has elements at all.
         denied: packets counted as denied since the ruleset was applied; None
             where the kernel has no counters.
     """
@@ -58,26 +58,35 @@ ABSENT = TableState(present=False, mode=None, hooks=(), elements=(), denied=None
 
 
 def parse_listing(text: str) -> TableState:
-    """Return the state of the table that ``nft -j list table`` printed.
+    """Return the state of our table from what ``nft -j list ruleset`` printed.
+
+    With ``-t``, or a listing of the table alone, it is the same without elements or
+    without the tables of others.
 
     Raises:
         ValueError: the text is not such a listing.
     """
     try:
-        objects = json.loads(text)["nftables"]
+        objects = [each for each in json.loads(text)["nftables"] if _is_ours(each)]
         chains = [each["chain"] for each in objects if "chain" in each]
         names = {chain["name"] for chain in chains}
         counters = [each["counter"] for each in objects if "counter" in each]
         sets = [each["set"] for each in objects if "set" in each]
         return TableState(
-            present=True,
+            present=bool(objects),
             mode=next((mode for mode, chain in LAST_CHAIN.items() if chain in names), None),
             hooks=tuple(chain["name"] for chain in chains if "hook" in chain),
             elements=tuple(_elements(sets)),
             denied=next((c["packets"] for c in counters if c["name"] == DENIED_COUNTER), None),
         )
-    except (KeyError, TypeError) as exc:
+    except (AttributeError, KeyError, TypeError) as exc:
         raise ValueError(f"not a listing of nft: {exc!r}") from exc
+
+
+def _is_ours(item: dict[str, dict[str, Any]]) -> bool:
+    ((kind, content),) = item.items()
+    name = content.get("name" if kind == "table" else "table")
+    return name == TABLE and content["family"] == FAMILY
 
 
 def _elements(sets: list[Any]) -> Iterator[ListedElement]:

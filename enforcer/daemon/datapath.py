@@ -19,7 +19,7 @@ from enforcer.core.policy import Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.edge.bpf import program_id
-from enforcer.edge.cgroup import CgroupHook, mount_cgroup2
+from enforcer.edge.cgroup import PROGRAM, CgroupHook, mount_cgroup2
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -71,6 +71,7 @@ class Datapath:
         }
         self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
         self.own: frozenset[Address] = frozenset()
+        self._devices: dict[Address, str] = {}
         self._uplinks: frozenset[str] = frozenset()
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
@@ -80,6 +81,10 @@ class Datapath:
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
         return self._uplinks != self._enforced_uplinks
+
+    def device(self, resolver: Address) -> str | None:
+        """Return the interface that *resolver* was last seen to be reached by."""
+        return self._devices.get(resolver)
 
     def learn(
         self, policy: Policy, grants: Grants, resolvers: Collection[Address]
@@ -112,16 +117,28 @@ class Datapath:
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
         """Trust *resolvers*, and put each program on the interfaces where it belongs now.
 
-        Returns: why, by name of interface, for those that refuse a program.
+        Returns: what stands in the way, by the interface or program that it concerns.
         """
         network = self.links.network(resolvers)
         self._uplinks = network.named_like_exempt
+        self._devices = network.devices
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
         refused = self._attach(network)
-        if self._program_id is not None and self._program_id not in self.hook.attached():
-            self.hook.attach(self.programs.connect_mark)
+        if self._program_id is not None:
+            marking = self.hook.attached()
+            if self._program_id not in marking:
+                self.hook.attach(self.programs.connect_mark)
+            if set(marking) - {self._program_id}:
+                # A sock_ops program can't tell network namespaces apart before Linux kernel
+                # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
+                # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
+                refused[PROGRAM] = DatapathError(
+                    f'another enforcer marks connections of cgroup "{self.hook.path}" too: '
+                    "first connections to what both permit may be refused",
+                    hint="give each a cgroup of its own with --cgroup",
+                )
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted

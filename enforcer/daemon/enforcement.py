@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from enforcer.abi import MAX_LEARNED
@@ -22,7 +23,8 @@ from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers
+from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers, watched_files
+from enforcer.edge.resolver import Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
@@ -30,7 +32,7 @@ ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
 ADDRESSES = "addresses of "
-INTERFACE = "interface "
+ATTACHING = "attaching "
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
 
@@ -95,11 +97,17 @@ class Enforcement:
             min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s, capacity=MAX_LEARNED
         )
         self.writer = Writer(self._write, problems)
-        self.lookups = Lookups(self.observe, problems)
+        resolver = partial(Resolver, device=datapath.device)
+        self.lookups = Lookups(self.observe, problems, resolver)
 
     def __len__(self) -> int:
         """Return how many (address, port) are open."""
         return len(self._bindings)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that say who the resolvers are; none where the policy does."""
+        return watched_files(ROOT) if self.in_force.policy.resolvers is None else ()
 
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
@@ -148,9 +156,9 @@ class Enforcement:
             wanted = self._followed()
             refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
             self._tell_refused(refused)
-            gone = not await self._kernel.run(self._datapath.firewall.is_present)
+            gone = not await self._kernel.run(self._datapath.firewall.is_whole)
             if gone:
-                LOGGER.warning("the nftables table was gone and is put back")
+                LOGGER.warning("the nftables table was gone, or not whole, and is put back")
             if gone or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
@@ -216,8 +224,8 @@ class Enforcement:
 
     def _tell_refused(self, refused: Mapping[str, DatapathError]) -> None:
         for name, exc in refused.items():
-            self._problems.raise_(INTERFACE + name, Problem(exc.message, exc.hint))
-        self._problems.retain(INTERFACE, {INTERFACE + name for name in refused})
+            self._problems.raise_(ATTACHING + name, Problem(exc.message, exc.hint))
+        self._problems.retain(ATTACHING, {ATTACHING + name for name in refused})
 
     async def _enforce(self, wanted: InForce) -> None:
         now = time.monotonic()

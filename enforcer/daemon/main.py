@@ -16,6 +16,7 @@ from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement, InForce
+from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.views import daemon_view, hosts_view
@@ -27,8 +28,6 @@ from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
 
-# How soon a changed resolver, uplink or own address is followed.
-FOLLOW_EVERY_S = 5.0
 # Answers that are taken before anything else gets its turn: some milliseconds.
 EVENTS_AT_ONCE = 64
 
@@ -110,6 +109,7 @@ class Daemon:
         self._findings = findings
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._follower = Follower(enforcement, self._reloading, problems)
         self._signalled: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -126,7 +126,7 @@ class Daemon:
             changes={"/reload": self._reload, "/off": self._off},
         )
         # A killed predecessor left the machine closed: a failed start keeps it so.
-        closed = await self._kernel.run(self._datapath.firewall.is_present)
+        closed = await self._kernel.run(self._datapath.firewall.is_whole)
         events = self._datapath.programs.open_events()
         tasks: list[asyncio.Future[Any]] = []
         try:
@@ -141,13 +141,14 @@ class Daemon:
                 raise
             if not tasks:
                 tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
-            work = (self._enforcement.lookups.run(), self._follow(), self._stop.wait())
+            work = (self._enforcement.lookups.run(), self._follower.run(), self._stop.wait())
             tasks += [asyncio.ensure_future(each) for each in work]
             await self._until_stopped(tasks)
         finally:
             await _cancelled([*tasks, *self._signalled])
             for fd in events:
                 asyncio.get_running_loop().remove_reader(fd)
+            self._follower.close()
             await server.stop()
         notify("STOPPING=1")
         await self._kernel.run(self._datapath.remove)
@@ -183,12 +184,6 @@ class Daemon:
         except EnforcerError as exc:
             LOGGER.error("left in the kernel: %s", exc)
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(FOLLOW_EVERY_S)
-            async with self._reloading:
-                await self._enforcement.follow()
-
     def _reload_soon(self) -> None:
         task = asyncio.ensure_future(self._reload_on_signal())
         self._signalled.add(task)
@@ -211,6 +206,7 @@ class Daemon:
             finally:
                 notify("READY=1\nSTATUS=enforcing")
         self._problems.settle("reload")
+        self._follower.soon()
         policy = self._enforcement.in_force.policy
         LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
         return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
@@ -222,15 +218,14 @@ class Daemon:
         return {}
 
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        datapath = self._datapath
+        table = await self._kernel.run(datapath.firewall.summary)
         state = await self._kernel.run(
-            status.read_kernel,
-            self._datapath.firewall,
-            self._datapath.links,
-            self._datapath.filters,
-            self._runtime,
+            status.read_kernel, table, datapath.links, datapath.filters, self._runtime
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
         view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
+        view["addresses"] = len(self._enforcement)
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),

@@ -22,7 +22,7 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
     """
     firewall, filters = Firewall(), Filters()
     try:
-        if not (firewall.inspect().present or filters.attached() or runtime.recorded()):
+        if not (firewall.summary().present or filters.attached() or runtime.recorded()):
             return False
         runtime.hold()
         remove(firewall, filters, runtime)

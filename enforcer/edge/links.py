@@ -83,7 +83,7 @@ class Links:
             interfaces = tuple(map(_interface, self._netlink.dump(_GETLINK, body)))
         with translated("list routes"):
             defaults = frozenset(self._defaults())
-        return Network(interfaces, defaults, frozenset(self._facing(resolvers)))
+        return Network(interfaces, defaults, dict(self._facing(resolvers)))
 
     def _defaults(self) -> Iterator[int]:
         for family in _FAMILIES.values():
@@ -93,14 +93,15 @@ class Links:
                 if length == 0 and kind == _UNICAST:
                     yield from _interfaces_of(route)
 
-    def _facing(self, resolvers: Iterable[Address]) -> Iterator[int]:
+    def _facing(self, resolvers: Iterable[Address]) -> Iterator[tuple[Address, int]]:
         for resolver in resolvers:
             family = _FAMILIES[resolver.version]
             request = _ROUTE.pack(family, resolver.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
             request += attribute(_Route.DESTINATION, resolver.packed)
             # A resolver without a route has no interface yet.
             with contextlib.suppress(OSError):
-                yield from _interfaces_of(self._netlink.get(_GETROUTE, request))
+                for index in _interfaces_of(self._netlink.get(_GETROUTE, request)):
+                    yield resolver, index
 
 
 def _interface(message: bytes) -> Interface:

@@ -9,11 +9,12 @@ sequence number of the batch's begin.
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from errno import ENOENT
+from errno import EIO, ENOENT
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
@@ -49,8 +50,16 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 class _Message(IntEnum):
     """linux/netfilter/nf_tables.h: enum nf_tables_msg_types."""
 
+    GETCHAIN = 4
     NEWSETELEM = 12
     DELSETELEM = 14
+
+
+class _Chain(IntEnum):
+    """enum nft_chain_attributes."""
+
+    TABLE = 1
+    NAME = 3
 
 
 class _List(IntEnum):
@@ -148,6 +157,24 @@ class ElementSocket:
             if bare:
                 parts.append((_Message.DELSETELEM, names.allow, bare))
         self._commit(parts)
+
+    def has_chain(self, name: str) -> bool:
+        """Tell whether our table has the chain *name*.
+
+        Raises:
+            OSError: the kernel does not say.
+        """
+        number = next(self._sequence) & 0xFFFFFFFF
+        payload = _attribute(_Chain.TABLE, TABLE.encode() + b"\0")
+        payload += _attribute(_Chain.NAME, name.encode() + b"\0")
+        kind = _SUBSYS_NFTABLES << 8 | _Message.GETCHAIN
+        self._socket.send(_message(kind, _NLM_F_ACK, number, payload))
+        answers = self._answers()
+        if number not in answers:
+            raise OSError(EIO, "the kernel did not answer")
+        if answers[number] not in (0, ENOENT):
+            raise OSError(answers[number], os.strerror(answers[number]))
+        return answers[number] == 0
 
     def _commit(self, parts: Sequence[_Part]) -> None:
         if not parts:

@@ -22,6 +22,11 @@ class NoResolver(EnforcerError):
     """The machine names no name server that can be used."""
 
 
+def watched_files(root: Path) -> tuple[Path, ...]:
+    """Return the files that `system_resolvers` depends on, whether or not they exist."""
+    return (root / RESOLV_CONF, root / UPSTREAMS)
+
+
 @dataclass(frozen=True)
 class SystemResolvers:
     """The name servers of the machine.

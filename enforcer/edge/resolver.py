@@ -7,8 +7,9 @@ resolvers said a moment ago.
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import dns.flags
@@ -19,6 +20,7 @@ import dns.rdatatype
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer, parse
+from enforcer.edge.dns_socket import connected  # noqa: TID251 - its half
 from enforcer.errors import MalformedAnswer
 
 DNS_PORT = 53
@@ -68,6 +70,7 @@ class Resolver:
 
     Args:
         nameservers: the trusted resolvers, asked in this order.
+        device: the interface that faces one of them; None: any.
         port: where they listen.
         timeout_s: how long each may take to answer a query.
         concurrency: so many lookups run at a time; others wait their turn.
@@ -77,11 +80,13 @@ class Resolver:
         self,
         nameservers: Sequence[Address],
         *,
+        device: Callable[[Address], str | None] = lambda _server: None,
         port: int = DNS_PORT,
         timeout_s: float = TIMEOUT_S,
         concurrency: int = CONCURRENT_LOOKUPS,
     ) -> None:
         self._nameservers = tuple(nameservers)
+        self._device = device
         self._port = port
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(concurrency)
@@ -135,10 +140,10 @@ class Resolver:
         """Return the answer of *server*, over TCP if it is too long for a datagram."""
         try:
             query = dns.message.make_query(name, rdtype).to_wire()
-            wire = await asyncio.wait_for(_over_udp(server, self._port, query), self._timeout_s)
+            wire = await self._over(_over_udp, socket.SOCK_DGRAM, server, query)
             if _header_flags(wire) & dns.flags.TC:
                 query = dns.message.make_query(name, rdtype).to_wire()
-                wire = await asyncio.wait_for(_over_tcp(server, self._port, query), self._timeout_s)
+                wire = await self._over(_over_tcp, socket.SOCK_STREAM, server, query)
         except (asyncio.TimeoutError, OSError, EOFError):
             self._silences[server] += 1
             if self._silences[server] >= SILENT:
@@ -146,6 +151,19 @@ class Resolver:
             raise
         self._silences[server] = 0
         return wire
+
+    async def _over(
+        self,
+        transport: Callable[[socket.socket, bytes], Awaitable[bytes]],
+        kind: socket.SocketKind,
+        server: Address,
+        query: bytes,
+    ) -> bytes:
+        async def exchanged() -> bytes:
+            async with connected(kind, server, self._port, self._device(server)) as sock:
+                return await transport(sock, query)
+
+        return await asyncio.wait_for(exchanged(), self._timeout_s)
 
 
 @dataclass(frozen=True)
@@ -171,14 +189,10 @@ def _understand(server: Address, wire: bytes) -> Answer | _Failure:
     return _Failure(f"{server} says that the name has no address", certain=True)
 
 
-async def _over_udp(server: Address, port: int, query: bytes) -> bytes:
+async def _over_udp(sock: socket.socket, query: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
-    # Connected: the kernel drops what comes from elsewhere, and says at once
-    # when nobody listens there.
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Datagrams(query, answer), remote_addr=(str(server), port)
-    )
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(query, answer), sock=sock)
     try:
         transport.sendto(query)
         return await answer
@@ -186,8 +200,8 @@ async def _over_udp(server: Address, port: int, query: bytes) -> bytes:
         transport.close()
 
 
-async def _over_tcp(server: Address, port: int, query: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(str(server), port)
+async def _over_tcp(sock: socket.socket, query: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(sock=sock)
     try:
         # RFC 1035 section 4.2.2: two octets of length before each message.
         writer.write(struct.pack("!H", len(query)) + query)

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from enforcer.errors import EnforcerError
 
@@ -52,7 +53,7 @@ class RuntimeDir:
         self.path = path
         self.socket = path / SOCKET
         self.cgroup = path / CGROUP
-        self._locks: list[TextIO] = []
+        self._locks: list[IO[str]] = []
 
     def hold(self) -> None:
         """Lock the directory and this network namespace until this process ends.
@@ -82,8 +83,8 @@ class RuntimeDir:
         new = self.path / f"{RECORD}.new"
         with _translated(new):
             new.unlink(missing_ok=True)
-            new.touch(mode=0o600)
-            new.write_text(json.dumps(asdict(attachments)) + "\n", encoding="utf-8")
+            with _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                file.write(json.dumps(asdict(attachments)) + "\n")
             new.replace(self.path / RECORD)
 
     def recorded(self) -> Attachments | None:
@@ -95,9 +96,11 @@ class RuntimeDir:
         record = self.path / RECORD
         try:
             with _translated(record):
-                if not record.exists():
+                if not os.path.lexists(record):
                     return None
-                data = json.loads(record.read_text("utf-8"))
+                _require_own(self.path)
+                with _open(record, os.O_RDONLY) as file:
+                    data = json.load(file)
             return Attachments(
                 cgroup=str(data["cgroup"]),
                 program_ids=tuple(map(int, data["program_ids"])),
@@ -119,10 +122,11 @@ class RuntimeDir:
             (self.path / RECORD).unlink(missing_ok=True)
 
 
-def _lock(path: Path, owner: str) -> TextIO:
+def _lock(path: Path, owner: str) -> IO[str]:
     with _translated(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = path.open("a+", encoding="utf-8")
+        _require_own(path.parent)
+        lock = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
@@ -137,6 +141,34 @@ def _lock(path: Path, owner: str) -> TextIO:
     lock.write(f"{owner}\n")
     lock.flush()
     return lock
+
+
+def _require_own(directory: Path) -> None:
+    """Refuse a directory in which somebody else could put files and links of theirs.
+
+    Raises:
+        RuntimeDirError: it is such a directory.
+        OSError: there is none.
+    """
+    found = directory.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        reason = "it is a symbolic link"
+    elif found.st_uid not in (0, os.geteuid()):
+        reason = f"it belongs to user {found.st_uid}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        reason = f"others may write to it (mode {stat.S_IMODE(found.st_mode):o})"
+    else:
+        return
+    raise RuntimeDirError(
+        f'runtime directory "{directory}" can\'t be trusted: {reason}',
+        hint="remove it, or name another with --runtime-dir",
+    )
+
+
+def _open(path: Path, flags: int) -> IO[str]:
+    """Open a file of root's alone, never through a link."""
+    mode = "r" if flags == os.O_RDONLY else "w" if flags & os.O_WRONLY else "r+"
+    return os.fdopen(os.open(path, flags | os.O_NOFOLLOW, 0o600), mode, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from enforcer.abi import Stat
 from enforcer.edge import cpus
 from enforcer.edge.programs import Programs
 from tests.bpf.conftest import told
-from tests.bpf.test_learning import answer, ask, query, reply
+from tests.bpf.messages import answer, query
+from tests.bpf.test_learning import ask, reply
 
 # As large as a packet that BPF_PROG_TEST_RUN takes, a page, can bring.
 LARGE = 3500

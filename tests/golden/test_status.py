@@ -48,7 +48,7 @@ WHOLE = KernelState(
             Interface(4, "veth8d1c", kind="veth", master=3),
         ),
         defaults=frozenset({2}),
-        facing=frozenset({2}),
+        facing={ip_address("192.0.2.53"): 2},
     ),
     attached={1: LEARNING, 2: LEARNING, 3: frozenset({Program.FORWARD_MARK})},
     bridged=True,

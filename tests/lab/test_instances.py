@@ -11,8 +11,12 @@ from tests.lab.daemon import Enforcer, NotStarted, running
 from tests.lab.footprint import footprint
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
+
+# Three rounds of the daemon's own look-around.
+LOOKED_AGAIN_S = 15
 
 
 def test_two_machines_side_by_side(lab: Lab, policy: str) -> None:
@@ -33,6 +37,27 @@ def test_two_machines_side_by_side(lab: Lab, policy: str) -> None:
         assert made.ok == 50
         assert one.status()["healthy"]
         assert attempt(other.net.host, ALLOWED.addresses[0]).outcome == "connected"
+
+
+def test_two_that_share_a_cgroup_are_told_so(lab: Lab, policy: str) -> None:
+    """Either may mark a socket first, with a nonce that the other's ruleset does not know."""
+    with new_lab() as other, running(lab.net, policy) as one:
+        assert one.status()["healthy"]
+        second = Enforcer(other.net, policy)
+        second.start("--cgroup", str(lab.net.cgroup))
+        try:
+            for each in (one, second):
+
+                def told(each: Enforcer = each) -> bool:
+                    hints = [problem["hint"] for problem in each.status()["problems"]]
+                    return "give each a cgroup of its own with --cgroup" in hints
+
+                until(told, LOOKED_AGAIN_S, "the other one to be seen")
+            made = connect_to_answers(lab.net.host, FRESH_ZONE, family=4, count=50)
+            assert made.ok == 50
+        finally:
+            second.stop()
+        until(lambda: one.status()["healthy"], LOOKED_AGAIN_S, "health")
 
 
 def test_a_runtime_directory_has_one_instance(lab: Lab, policy: str) -> None:

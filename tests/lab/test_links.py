@@ -207,13 +207,13 @@ def test_an_interface_that_is_gone_is_no_error(host: Namespace, programs: Progra
 
 def test_interfaces_that_face_the_resolvers_are_found(host: Namespace) -> None:
     """By the routes of the machine; without a route, none."""
-    uplink = {interface(host, "eth0").index}
-    assert network(host, *RESOLVERS).facing == uplink
-    assert network(host, "172.30.0.2").facing == {interface(host, BRIDGE).index}
-    assert network(host, "10.77.0.2").facing == {interface(host, "lo").index}
+    assert network(host, *RESOLVERS).devices == {ip_address(a): "eth0" for a in RESOLVERS}
+    others = {"172.30.0.2": BRIDGE, "10.77.0.2": "lo"}
+    found = network(host, *others).devices
+    assert found == {ip_address(address): name for address, name in others.items()}
     host.run("ip", "route", "flush", "table", "main")
     host.run("ip", "-6", "route", "flush", "table", "main")
-    assert network(host, *RESOLVERS).facing == set()
+    assert network(host, *RESOLVERS).facing == {}
 
 
 def test_default_routes_are_found(host: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.lab.daemon import Enforcer, running
 from tests.lab.footprint import footprint
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.topology import BRIDGE
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -39,15 +41,47 @@ def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
         def repaired() -> bool:
             return footprint(lab.net) == whole and bool(enforcer.status()["healthy"])
 
+        def run(command: str) -> Callable[[], object]:
+            return lambda: lab.net.host.run(*command.split(), check=False)
+
         for damage in (
-            lambda: lab.net.host.run("nft", "delete", "table", "inet", "enforcer"),
-            lambda: lab.net.host.run("tc", "qdisc", "del", "dev", "eth0", "clsact"),
+            run("nft delete table inet enforcer"),
+            run("nft delete chain inet enforcer output"),
+            run("tc qdisc del dev eth0 clsact"),
+            run(f"tc qdisc del dev {BRIDGE} clsact"),
             detach,
         ):
-            damage()
-            until(lambda: not enforcer.status()["healthy"], 2, "status to tell the damage")
+
+            def told(damage: Callable[[], object] = damage) -> bool:
+                damage()  # again: the daemon may have been faster than the question
+                return not enforcer.status()["healthy"]
+
+            until(told, REPAIRED_WITHIN_S, "status to tell the damage")
             until(repaired, REPAIRED_WITHIN_S, "the repair")
             assert is_closed(lab)
+
+
+def test_an_interface_that_takes_no_program_is_a_problem_of_its_own(lab: Lab, policy: str) -> None:
+    """An ingress qdisc in place of clsact: told with the remedy, enforced all the same, healed.
+
+    It ended the daemon at its start, or kept it from following anything else.
+    """
+    host = lab.net.host
+    host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
+    with running(lab.net, policy) as enforcer:
+        status = enforcer.status()
+        assert status["enforcing"]
+        hints = {problem["hint"] for problem in status["problems"]}
+        assert "remove it: tc qdisc del dev eth0 ingress" in hints
+        programs = {each["name"]: each["programs"] for each in status["interfaces"]}
+        assert programs[BRIDGE] == ["forward_mark"]
+        assert is_closed(lab)  # by the daemon's own lookups
+        host.run("tc", "qdisc", "del", "dev", "eth0", "ingress")
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+        host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+        host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
+        until(lambda: not enforcer.status()["healthy"], REPAIRED_WITHIN_S, "the problem again")
+    assert "ingress" in host.run("tc", "qdisc", "show", "dev", "eth0").stdout
 
 
 def test_a_machine_without_a_resolver_starts_closed_and_follows(lab: Lab, policy: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program, Role
 
+RESOLVERS = (ip_address("192.0.2.53"), ip_address("2001:db8::53"))
 FORWARD = frozenset({Program.FORWARD_MARK})
 NOTHING: frozenset[Program] = frozenset()
 
@@ -20,7 +23,11 @@ def network(
     *more: Interface, defaults: tuple[int, ...] = (2,), facing: tuple[int, ...] = (2,)
 ) -> Network:
     """Return a machine with an uplink, Docker's bridge and a container."""
-    return Network((LO, ETH0, DOCKER0, PORT, *more), frozenset(defaults), frozenset(facing))
+    return Network(
+        (LO, ETH0, DOCKER0, PORT, *more),
+        frozenset(defaults),
+        dict(zip(RESOLVERS, facing, strict=False)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,5 +83,12 @@ def test_the_loopback_is_never_forwarded_from() -> None:
 def test_a_name_given_anew_is_another_interface() -> None:
     """What faced the resolver was the old index."""
     again = Interface(9, "eth0")
-    machine = Network((LO, again), defaults=frozenset({9}), facing=frozenset({2}))
+    machine = Network((LO, again), defaults=frozenset({9}), facing={RESOLVERS[0]: 2})
     assert machine.programs(again) == NOTHING
+
+
+def test_each_resolver_has_the_interface_that_faces_it() -> None:
+    """By its name; none where there is no route, or the interface is gone."""
+    assert network(facing=(2, 3)).devices == dict(zip(RESOLVERS, ("eth0", "docker0"), strict=True))
+    assert network(facing=(2,)).devices == {RESOLVERS[0]: "eth0"}
+    assert network(facing=(99,)).devices == {}

@@ -27,6 +27,7 @@ EXCEPTIONS = {
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
     ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
+    ("enforcer/edge/resolver.py", "enforcer.edge"),  # dns_socket, its other half
 }
 
 

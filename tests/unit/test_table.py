@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enforcer.core.policy import Mode
-from enforcer.core.table import ListedElement, TableState, parse_listing
+from enforcer.core.table import ABSENT, ListedElement, TableState, parse_listing
 
 # As `nft -j list table inet enforcer` (nftables 1.0.6, Linux 6.18) printed it;
 # rules, handles and most sets are left out.
@@ -88,6 +88,9 @@ def listing(objects: list[dict[str, Any]]) -> str:
     return json.dumps({"nftables": objects})
 
 
+OURS = {"family": "inet", "table": "enforcer"}
+
+
 def test_a_listing_is_read() -> None:
     """Elements with and without lifetime and comment, chains, mode and counter."""
     assert parse_listing(listing(LISTING)) == TableState(
@@ -102,6 +105,19 @@ def test_a_listing_is_read() -> None:
         ),
         denied=7,
     )
+
+
+def test_tables_of_others_are_not_read() -> None:
+    """One of another name or family, whatever it has, is nobody's business here."""
+    theirs: list[dict[str, Any]] = [
+        {"table": {"family": "ip", "name": "enforcer"}},
+        {"chain": {"family": "ip", "table": "enforcer", "name": "audited", "hook": "input"}},
+        {"table": {"family": "inet", "name": "filter"}},
+        {"counter": {"family": "inet", "table": "filter", "name": "denied", "packets": 1}},
+        {"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": []}},
+    ]
+    assert parse_listing(listing(theirs)) == ABSENT
+    assert parse_listing(listing([*theirs, *LISTING])) == parse_listing(listing(LISTING))
 
 
 def test_a_table_that_is_not_ours_has_no_mode() -> None:
@@ -119,9 +135,17 @@ def test_the_last_chain_tells_the_mode() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "null", '{"nftables": [{"chain": {}}]}', '{"nftables": [{"set": 1}]}',
-     '{"nftables": [{"set": {"name": "allow4", "elem": [{"elem": {"val": 1}}]}}]}'],
-)  # fmt: skip
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"nftables": [1]}',
+        '{"nftables": [{"set": 1}]}',
+        listing([{"chain": OURS}]),
+        listing([{"set": {**OURS, "name": "allow4", "elem": [{"elem": {"val": 1}}]}}]),
+    ],
+)
 def test_what_is_no_listing_is_an_error(text: str) -> None:
     """Only ValueError comes of it, whatever nft printed."""
     with pytest.raises(ValueError, match=r"."):

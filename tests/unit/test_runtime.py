@@ -1,0 +1,97 @@
+"""The runtime directory: nobody else may put anything into it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from enforcer.edge.runtime import LOCK, RECORD, Attachments, RuntimeDir, RuntimeDirError
+
+RECORDED = Attachments("/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Return a directory as the daemon makes it."""
+    path = tmp_path / "run"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def test_what_was_recorded_is_found(directory: Path) -> None:
+    """By another process, and as often as it changes; for root alone."""
+    runtime = RuntimeDir(directory)
+    assert runtime.recorded() is None
+    for nonce in (1, 2):
+        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce)
+        runtime.record(attachments)
+        assert RuntimeDir(directory).recorded() == attachments
+    assert (directory / RECORD).stat().st_mode & 0o777 == 0o600
+    runtime.forget()
+    assert runtime.recorded() is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cgroup": "/", "program_ids": ["x"]}'])
+def test_a_record_that_makes_no_sense_is_an_error(directory: Path, text: str) -> None:
+    """It names the file to remove."""
+    (directory / RECORD).write_text(text)
+    with pytest.raises(RuntimeDirError, match="makes no sense") as refused:
+        RuntimeDir(directory).recorded()
+    assert str(directory / RECORD) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("mode", "accepted"),
+    [(0o700, True), (0o755, True), (0o770, False), (0o1777, False), (0o702, False)],
+)
+def test_a_directory_that_others_may_write_to_is_refused(
+    directory: Path, mode: int, *, accepted: bool
+) -> None:
+    """They could replace the record, and with it which programs are detached."""
+    RuntimeDir(directory).record(RECORDED)
+    directory.chmod(mode)
+    if accepted:
+        assert RuntimeDir(directory).recorded() == RECORDED
+        return
+    with pytest.raises(RuntimeDirError, match=f"others may write to it \\(mode {mode:o}\\)"):
+        RuntimeDir(directory).recorded()
+    with pytest.raises(RuntimeDirError, match="others may write") as refused:
+        RuntimeDir(directory).hold()
+    assert refused.value.hint == "remove it, or name another with --runtime-dir"
+    assert not (directory / LOCK).exists()
+
+
+@pytest.mark.root
+def test_a_directory_of_another_user_is_refused(directory: Path) -> None:
+    """One that was there first, in a place where everybody may make some."""
+    os.chown(directory, 1234, 1234)
+    with pytest.raises(RuntimeDirError, match="it belongs to user 1234"):
+        RuntimeDir(directory).hold()
+    assert not (directory / LOCK).exists()
+
+
+def test_a_link_in_its_place_is_refused(directory: Path, tmp_path: Path) -> None:
+    """Whoever made the link decides where it leads next time."""
+    link = tmp_path / "link"
+    link.symlink_to(directory)
+    with pytest.raises(RuntimeDirError, match="it is a symbolic link"):
+        RuntimeDir(link).hold()
+    assert not (directory / LOCK).exists()
+
+
+@pytest.mark.parametrize("name", [LOCK, RECORD, f"{RECORD}.new"])
+def test_links_in_it_are_not_followed(directory: Path, tmp_path: Path, name: str) -> None:
+    """Neither read nor written through; what they lead to keeps its content."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (directory / name).symlink_to(precious)
+    runtime = RuntimeDir(directory)
+    if name == f"{RECORD}.new":
+        runtime.record(RECORDED)
+        assert runtime.recorded() == RECORDED
+    else:
+        with pytest.raises(RuntimeDirError, match="can't be used"):
+            runtime.hold() if name == LOCK else runtime.recorded()
+    assert precious.read_text() == "precious"
