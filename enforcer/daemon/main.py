@@ -70,6 +70,7 @@ def _capabilities(findings: Findings) -> Capabilities:
     missing = {result.id for result in findings.missing}
     return Capabilities(
         ct="nft-ct" not in missing,
+        ct_label="nft-ct-label" not in missing,
         reject="nft-reject" not in missing,
         counter="nft-counter" not in missing,
     )
