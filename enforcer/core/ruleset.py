@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enforcer.core.addresses import PRIVATE, Address, Network
+from enforcer.core.addresses import Address, Network
 from enforcer.core.elements import TimedElement
 from enforcer.core.interfaces import matching
+from enforcer.core.own_traffic import NOT_FIRST_SYN, own_traffic
 from enforcer.core.policy import Mode
 from enforcer.core.sets import SETS, block, sets
 
@@ -46,19 +47,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
 _PRIORITY = "filter - 10"
 
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
-_NOT_FIRST_SYN = "tcp flags & (syn | ack) != syn"
-# Of 128 bits that a connection keeps for whoever sets them: on those that began where
-# nothing is judged. Open vSwitch, in zones of its own, is the other user.
+# Of 128 bits that a connection keeps: on those that began where nothing is judged.
+# The other user of them is Open vSwitch, in zones of its own.
 _UNJUDGED_LABEL = 100
-
-# Where a DHCP server may be asked alone for a longer lease. One elsewhere (Azure's has
-# a public address) is reached by broadcast when the lease has almost run out: RFC 2131
-# section 4.4.5, REBINDING.
-_DHCP_SERVERS = (
-    "255.255.255.255",
-    *(str(network) for network in PRIVATE if network.version == 4),
-    "169.254.0.0/16",
-)
 
 # They lead on from the destination judged here, or differ from the socket's.
 _SOURCE_ROUTES = ("exthdr rt exists", "ip option lsrr exists", "ip option ssrr exists")
@@ -122,7 +113,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     body = [
         *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
-        *_base_chain(OUTPUT_CHAIN, _own_traffic(capabilities), mode, nonce),
+        *_base_chain(OUTPUT_CHAIN, own_traffic(ct=capabilities.ct), mode, nonce),
         *_base_chain(FORWARD_CHAIN, (), mode, nonce),
         *(_unjudged(exempt, uplinks) if _labels(capabilities) else ()),
         *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
@@ -136,9 +127,13 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     return "\n".join((table, f"delete {table}", *block(table, body)[:-1])) + "\n"
 
 
+def _hook(name: str) -> str:
+    return f"type filter hook {name} priority {_PRIORITY}; policy accept;"
+
+
 def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[str]:
     lines = (
-        f"type filter hook {hook} priority {_PRIORITY}; policy accept;",
+        _hook(hook),
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
         f"meta mark {nonce:#010x} jump {LEARNED_CHAIN}",
         f"jump {PERMITTED_CHAIN}",
@@ -146,26 +141,6 @@ def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[s
         f"goto {LAST_CHAIN[mode]}",
     )
     return block(f"chain {hook}", lines)
-
-
-def _own_traffic(capabilities: Capabilities) -> Iterator[str]:
-    """Let out what the machine itself needs; none of it is ever forwarded."""
-    yield "# neighbours and routers; routers never pass on hop limit 255 (RFC 4861)"
-    types = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
-    yield f"ip6 hoplimit 255 icmpv6 type {{ {types} }} accept"
-    yield "# membership of groups on the link, without which switches hide neighbours"
-    types = "mld-listener-report, mld-listener-done, mld2-listener-report"
-    yield f"ip6 daddr ff00::/8 ip6 hoplimit 1 icmpv6 type {{ {types} }} accept"
-    yield "ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept"
-    yield "# DHCP clients; ports below 1024 are root's"
-    servers = ", ".join(_DHCP_SERVERS)
-    yield f"ip daddr {{ {servers} }} udp sport 68 udp dport 67 accept"
-    yield "ip6 daddr ff02::1:2 udp sport 546 udp dport 547 accept"
-    if capabilities.ct:
-        yield "# a server's connection older than this table, such as an ssh session"
-        yield f"ct state new tcp sport < 1024 {_NOT_FIRST_SYN} accept"
-        yield "# resets: our refusals to those we forward for, and ends of forgotten connections"
-        yield "tcp flags & (fin | syn | rst) == rst accept"
 
 
 def _learned(capabilities: Capabilities) -> Iterator[str]:
@@ -190,7 +165,7 @@ def _permitted(capabilities: Capabilities) -> Iterator[str]:
         yield from (f"ct state related {errors} accept" for errors in _ICMP_ERRORS)
     else:
         yield "# no connection tracking: only what opens a connection is judged"
-        yield f"{_NOT_FIRST_SYN} accept"
+        yield f"{NOT_FIRST_SYN} accept"
         yield from (f"{errors} accept" for errors in _ICMP_ERRORS)
     yield f"goto {DESTINATIONS_CHAIN}"
 
@@ -216,12 +191,11 @@ def _labels(capabilities: Capabilities) -> bool:
 def _unjudged(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
     """Label connections that begin on an exempt interface and end there.
 
-    With a source that is not its own, a container or (IPv6) any user makes one that
-    looks as if it came from outside: what answers it must not count as a reply.
+    A container or (IPv6) any user can give one a source that is somebody else's: what
+    answers it must not count as a reply.
     """
-    hook = f"type filter hook input priority {_PRIORITY}; policy accept;"
     jump = f"ct state new jump {INSIDE_CHAIN}"
-    yield from block(f"chain {INPUT_CHAIN}", (hook, jump))
+    yield from block(f"chain {INPUT_CHAIN}", (_hook(INPUT_CHAIN), jump))
     yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
     label = f"ct label set {_UNJUDGED_LABEL}"
     own = ("# the machine's own packets come in nowhere", f"iif 0 {label}")

@@ -82,13 +82,17 @@ class Firewall:
             raise _translated("nft could not list the tables", done.stderr)
         return f"table {FAMILY} {TABLE}" in done.stdout.splitlines()
 
-    def inspect(self) -> TableState:
+    def inspect(self, *, elements: bool = True) -> TableState:
         """Return what the kernel holds of our table now.
+
+        Args:
+            elements: list them as well, of which there may be many.
 
         Raises:
             DatapathError: nft could not list it.
         """
-        done = self._run((self._nft, "-j", "list", "table", FAMILY, TABLE), "")
+        options = ("-j",) if elements else ("-j", "-t")
+        done = self._run((self._nft, *options, "list", "table", FAMILY, TABLE), "")
         if done.returncode:
             if done.stderr.startswith(f"Error: {_NO_SUCH}"):
                 return ABSENT
