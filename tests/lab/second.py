@@ -41,4 +41,4 @@ def second_container(net: Topology) -> Iterator[Namespace]:
         try:
             yield made
         finally:
-            net.host.ip("link del br-two")
+            net.host.ip("link del to-second", "link del br-two")
