@@ -147,7 +147,7 @@ _HELPER = """
 table ip lab_helper {
   counter related { }
   ct helper ftp { type "ftp" protocol tcp; }
-  chain prerouting {
+  chain output {
     type filter hook output priority 0
     tcp dport 21 ct helper set "ftp"
     ct state related tcp flags syn counter name related
@@ -173,8 +173,9 @@ def test_a_connection_tracking_helper(lab: Lab) -> None:
             listener(lab.net.world, address, port),
             connected(lab.net.host, lab.net.world, address, 21) as (ours, theirs),
         ):
-            ours.sendall(b"PASV\r\n")
-            assert theirs.recv(100)
+            # The helper reads from the first whole line on.
+            theirs.sendall(b"220 welcome\r\n")
+            assert ours.recv(100)
             theirs.sendall(announced.encode())
             assert ours.recv(100) == announced.encode()
             return connect(lab.net.host, address, port)

@@ -103,7 +103,7 @@ def ask(namespace: Namespace, name: str, address: str, resolver: str = RESOLVERS
 
 @both_families
 @pytest.mark.parametrize("origin", ["host", "container"])
-def test_a_hosts_file(labs: Labs, origin: str, version: int, evil: str) -> None:
+def test_a_hosts_file(labs: Labs, origin: str, evil: str) -> None:
     """A permitted name that the hosts file maps elsewhere leads to nothing there."""
 
     def gets_out(lab: Lab) -> bool:
@@ -121,9 +121,7 @@ def test_a_hosts_file(labs: Labs, origin: str, version: int, evil: str) -> None:
 
 
 @both_families
-def test_a_name_server_of_ones_own_on_the_machine(
-    labs: Labs, name: str, version: int, evil: str
-) -> None:
+def test_a_name_server_of_ones_own_on_the_machine(labs: Labs, name: str, evil: str) -> None:
     """It is no trusted resolver: its answers are heard by who asks, and open nothing."""
 
     def gets_out(lab: Lab) -> bool:
@@ -157,9 +155,7 @@ def test_a_name_server_of_ones_own_on_the_network(
 
 
 @both_families
-def test_a_network_of_ones_own_with_the_resolvers_address(
-    labs: Labs, name: str, version: int, evil: str
-) -> None:
+def test_a_network_of_ones_own_with_the_resolvers_address(labs: Labs, name: str, evil: str) -> None:
     """Any user makes one (`unshare -Urn`); its answers pass no interface of the machine."""
     asked = question(name, evil)
     wires = (asked.to_wire().hex(), answer(asked, name, evil).to_wire().hex())
@@ -175,9 +171,7 @@ def test_a_network_of_ones_own_with_the_resolvers_address(
 
 @both_families
 @pytest.mark.parametrize("mistake", ["id", "port", "unasked", "name"])
-def test_a_forged_answer_from_the_network(
-    labs: Labs, mistake: str, name: str, version: int, evil: str
-) -> None:
+def test_a_forged_answer_from_the_network(labs: Labs, mistake: str, name: str, evil: str) -> None:
     """From the resolver's address and port, but not the answer to what was asked."""
 
     def gets_out(lab: Lab) -> bool:
@@ -229,7 +223,7 @@ def _forge(namespace: Namespace, source: str, target: tuple[str, int], payload: 
 @both_families
 @pytest.mark.parametrize("asked_before", [True, False], ids=["asked", "unasked"])
 def test_a_forged_answer_from_a_container(
-    labs: Labs, name: str, version: int, evil: str, *, asked_before: bool
+    labs: Labs, name: str, evil: str, *, asked_before: bool
 ) -> None:
     """With the resolver's address as its source, to a query it asked itself or to none.
 
@@ -280,7 +274,6 @@ def test_records_that_were_not_asked_for(
     labs: Labs,
     where: Callable[[dns.message.QueryMessage, str, str], dns.message.Message],
     name: str,
-    version: int,
     evil: str,
 ) -> None:
     """An answer opens what the name led to, step by step, and nothing beside it."""

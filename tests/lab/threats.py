@@ -13,7 +13,6 @@ from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import ALLOWED
-from tests.lab.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,11 +111,7 @@ def attack(lab: Lab, origin: str, how: str, *arguments: str) -> None:
         container.run(*argv, check=False)
     # Packets of a veth arrive in the order they were sent.
     for namespace in (host, container):
-        until(
-            lambda at=namespace: attempt(at, ALLOWED.addresses[0]).outcome == "connected",
-            5,
-            "the permitted registry",
-        )
+        assert attempt(namespace, ALLOWED.addresses[0]).outcome == "connected"
 
 
 def reaches(lab: Lab, origin: str, how: str, address: str, protocol: str | None = None) -> bool:
