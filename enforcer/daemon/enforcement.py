@@ -102,6 +102,11 @@ class Enforcement:
         """Return how many (address, port) are open."""
         return len(self._bindings)
 
+    @property
+    def displaced(self) -> int:
+        """How many (address, port) were closed before their time, to make room."""
+        return self._bindings.displaced
+
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
         now = self.in_force

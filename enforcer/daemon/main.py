@@ -217,7 +217,8 @@ class Daemon:
             self._runtime,
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
-        view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
+        now, displaced = self._enforcement.in_force, self._enforcement.displaced
+        view = daemon_view(now, stats, displaced, self._problems.current())
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),
