@@ -56,7 +56,7 @@ class Expression:
     """An expression that the ruleset uses where the kernel has it.
 
     Attributes:
-        name: as nft writes it.
+        name: as nft writes it, with dashes for spaces.
         objects: what its rules refer to.
         rules: one or more rules that use it.
         options: what a kernel needs for them.
@@ -74,6 +74,11 @@ class Expression:
         """The name of its check."""
         return f"nft-{self.name}"
 
+    @property
+    def words(self) -> str:
+        """The expression as nft writes it."""
+        return self.name.replace("-", " ")
+
 
 EXPRESSIONS = (
     Expression(
@@ -82,6 +87,13 @@ EXPRESSIONS = (
         "ct state established accept",
         "CONFIG_NFT_CT",
         "packets are judged one by one, not by connection",
+    ),
+    Expression(
+        "ct-label",
+        "",
+        "ct state new ct label set 1\nct label 1 accept",
+        "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_LABELS",
+        "a forged source, over the loopback or from a container, passes for a peer's",
     ),
     Expression(
         "reject",
@@ -136,10 +148,10 @@ def check_expression(expression: Expression, path: str = _PATH) -> Result:
     def probe() -> Result:
         refusal = _transaction(nft, expression.objects, expression.rules)
         if refusal:
-            detail = f"no expression {expression.name}: {refusal}: {expression.without}"
+            detail = f"no expression {expression.words}: {refusal}: {expression.without}"
             remedy = f"use a kernel with {expression.options}; on WSL 2: `wsl --update`"
             return Result(expression.id, Outcome.UNSUPPORTED, detail, remedy)
-        return Result(expression.id, Outcome.SUPPORTED, f"expression {expression.name}")
+        return Result(expression.id, Outcome.SUPPORTED, f"expression {expression.words}")
 
     return scratch.in_network(expression.id, probe)
 

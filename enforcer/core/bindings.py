@@ -95,12 +95,16 @@ class Bindings:
         grace_s: seconds on top: clients use addresses past their TTL.
         capacity: at most this many elements; the one closest to its end makes
             room for a new one.
+
+    Attributes:
+        displaced: how many had to make room before their end.
     """
 
     def __init__(self, *, min_ttl_s: int, grace_s: int, capacity: int) -> None:
         self._min_ttl_s = min_ttl_s
         self._grace_s = grace_s
         self._capacity = capacity
+        self.displaced = 0
         self._entries: dict[_Key, Promises] = {}
         # A heap with one item for each entry: a `written` that it has or had,
         # a number that settles ties, and the key.
@@ -209,7 +213,8 @@ class Bindings:
         return tuple(_binding(item[0], item[2], found[item]) for item in sorted(found))
 
     def _make_room(self) -> tuple[Element, ...]:
-        excess = len(self._entries) - self._capacity
+        excess = max(0, len(self._entries) - self._capacity)
+        self.displaced += excess
         return tuple(self._forget_soonest() for _ in range(excess))
 
     def _forget_soonest(self) -> Element:

@@ -1,12 +1,11 @@
 """The nftables ruleset as text, compiled from a policy and what the kernel can do.
 
 Pure: no I/O, no clock. The only place that knows the names of our table, its
-sets, its chains and its counter.
+chains and its counter.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,40 +13,26 @@ from dataclasses import dataclass
 from enforcer.core.addresses import Address, Network
 from enforcer.core.elements import TimedElement
 from enforcer.core.interfaces import matching
+from enforcer.core.own_traffic import NOT_FIRST_SYN, own_traffic
 from enforcer.core.policy import Mode
+from enforcer.core.sets import SETS, block, sets
 
 FAMILY = "inet"
 TABLE = "enforcer"
 DENIED_COUNTER = "denied"
 OUTPUT_CHAIN = "output"
+INPUT_CHAIN = "input"
 FORWARD_CHAIN = "forward"
 BASE_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)
 LEARNED_CHAIN = "learned"
 PERMITTED_CHAIN = "permitted"
+DESTINATIONS_CHAIN = "destinations"
+EXEMPT_CHAIN = "exempt"
+INSIDE_CHAIN = "inside"
 # Where a packet ends that nothing permitted: its name tells the mode of a table
 # found in the kernel.
 LAST_CHAIN = {Mode.ENFORCE: "denied", Mode.AUDIT: "audited"}
 
-
-@dataclass(frozen=True)
-class SetNames:
-    """The words of one address family: nftables' own and the names of our sets."""
-
-    protocol: str
-    address_type: str
-    allow: str
-    networks: str
-    resolvers: str
-
-
-SETS = {
-    4: SetNames("ip", "ipv4_addr", "allow4", "networks4", "resolvers4"),
-    6: SetNames("ip6", "ipv6_addr", "allow6", "networks6", "resolvers6"),
-}
-
-# A full set turns new addresses away and keeps the old ones. This many take
-# about 10 MB of kernel memory.
-SET_SIZE = 65536
 
 # The bridge between the packet path, which adds an element when it sees the
 # first SYN, and user space, which replaces it by the exact lifetime within
@@ -63,7 +48,10 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
 _PRIORITY = "filter - 10"
 
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
-_NOT_FIRST_SYN = "tcp flags & (syn | ack) != syn"
+# Of 128 bits that a connection keeps: on those that began where nothing is judged.
+# The other user of them is Open vSwitch, in zones of its own.
+_UNJUDGED_LABEL = 100
+
 # They lead on from the destination judged here, or differ from the socket's.
 _SOURCE_ROUTES = ("exthdr rt exists", "ip option lsrr exists", "ip option ssrr exists")
 _ICMP_ERRORS = (
@@ -78,16 +66,18 @@ class Capabilities:
 
     Attributes:
         ct: connection tracking state can be matched.
+        ct_label: connections can be labelled; not used without `ct`.
         reject: a refused packet can be answered.
         counter: named counters exist.
     """
 
     ct: bool
+    ct_label: bool
     reject: bool
     counter: bool
 
 
-FULL = Capabilities(ct=True, reject=True, counter=True)
+FULL = Capabilities(ct=True, ct_label=True, reject=True, counter=True)
 
 
 def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the caller
@@ -122,118 +112,70 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
     body = [
-        *(_block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
-        *_sets(networks, resolvers, elements),
-        *_base_chain(OUTPUT_CHAIN, _own_traffic(capabilities), mode, nonce),
+        *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
+        *sets(networks, resolvers, elements),
+        *_base_chain(OUTPUT_CHAIN, own_traffic(ct=capabilities.ct), mode, nonce),
         *_base_chain(FORWARD_CHAIN, (), mode, nonce),
-        *_block(f"chain {LEARNED_CHAIN}", _learned()),
-        *_block(f"chain {PERMITTED_CHAIN}", _permitted(exempt, uplinks, capabilities)),
-        *_block(f"chain {LAST_CHAIN[mode]}", _last(mode, capabilities)),
+        *(_unjudged(exempt, uplinks) if _labels(capabilities) else ()),
+        *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
+        *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
+        *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
+        *block(f"chain {LAST_CHAIN[mode]}", _last(mode, capabilities)),
     ]
     table = f"table {FAMILY} {TABLE}"
     # Declared first: deleting a table that does not exist is an error, and
     # `destroy` needs nft 1.0.8 and Linux 6.3.
-    return "\n".join((table, f"delete {table}", *_block(table, body)[:-1])) + "\n"
+    return "\n".join((table, f"delete {table}", *block(table, body)[:-1])) + "\n"
 
 
-def _block(head: str, lines: Iterable[str]) -> list[str]:
-    """Return a block of nftables text, followed by an empty line."""
-    inner = "\n".join(f"\t{line}" if line else "" for line in lines).rstrip()
-    return [f"{head} {{", *inner.splitlines(), "}", ""]
-
-
-def _sets(
-    networks: Sequence[Network], resolvers: Collection[Address], elements: Sequence[TimedElement]
-) -> Iterator[str]:
-    # The kernel refuses overlapping intervals.
-    merged: tuple[Network, ...] = (
-        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network)),
-        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network)),
-    )
-    ordered = sorted(elements, key=lambda element: (int(element.address), element.port))
-    for version, names in SETS.items():
-        # `dynamic` lets the packet path add elements.
-        pair = (f"type {names.address_type} . inet_service", "flags dynamic,timeout")
-        allowed = [_element(element) for element in ordered if element.address.version == version]
-        yield from _set(names.allow, (*pair, f"size {SET_SIZE}"), allowed)
-        interval = (f"type {names.address_type}", "flags interval")
-        own = [str(network) for network in merged if network.version == version]
-        yield from _set(names.networks, interval, own)
-        trusted = {address.packed for address in resolvers if address.version == version}
-        yield from _set(names.resolvers, interval[:1], map(_written, sorted(trusted)))
-
-
-def _written(packed: bytes) -> str:
-    """Return the address without its zone (fe80::1%eth0), which no set holds."""
-    return str(ipaddress.ip_address(packed))
-
-
-def _set(name: str, head: Iterable[str], elements: Iterable[str]) -> list[str]:
-    listed = [f"\t{element}," for element in elements]
-    return _block(f"set {name}", (*head, *(("elements = {", *listed, "}") if listed else ())))
-
-
-def _element(element: TimedElement) -> str:
-    seconds, rest_ms = divmod(element.timeout_ms, 1000)
-    # nft 1.0.6 reads no number of nine digits: never all of it in milliseconds.
-    timeout = f"{seconds}s{rest_ms}ms" if rest_ms else f"{seconds}s"
-    note = f' comment "{element.comment}"' if element.comment else ""
-    return f"{_written(element.address.packed)} . {element.port} timeout {timeout}{note}"
+def _hook(name: str) -> str:
+    return f"type filter hook {name} priority {_PRIORITY}; policy accept;"
 
 
 def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[str]:
     lines = (
-        f"type filter hook {hook} priority {_PRIORITY}; policy accept;",
+        _hook(hook),
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
         f"meta mark {nonce:#010x} jump {LEARNED_CHAIN}",
         f"jump {PERMITTED_CHAIN}",
         *own,
         f"goto {LAST_CHAIN[mode]}",
     )
-    return _block(f"chain {hook}", lines)
+    return block(f"chain {hook}", lines)
 
 
-def _own_traffic(capabilities: Capabilities) -> Iterator[str]:
-    """Let out what the machine itself needs; none of it is ever forwarded."""
-    yield "# neighbours and routers; routers never pass on hop limit 255 (RFC 4861)"
-    types = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
-    yield f"ip6 hoplimit 255 icmpv6 type {{ {types} }} accept"
-    yield "# membership of groups on the link, without which switches hide neighbours"
-    types = "mld-listener-report, mld-listener-done, mld2-listener-report"
-    yield f"ip6 daddr ff00::/8 ip6 hoplimit 1 icmpv6 type {{ {types} }} accept"
-    yield "ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept"
-    yield "# DHCP clients; ports below 1024 are root's"
-    yield "udp sport 68 udp dport 67 accept"
-    yield "ip6 daddr ff02::1:2 udp sport 546 udp dport 547 accept"
-    if capabilities.ct:
-        yield "# a server's connection older than this table, such as an ssh session"
-        yield f"ct state new tcp sport < 1024 {_NOT_FIRST_SYN} accept"
-        yield "# resets: our refusals to those we forward for, and ends of forgotten connections"
-        yield "tcp flags & (fin | syn | rst) == rst accept"
-
-
-def _learned() -> Iterator[str]:
+def _learned(capabilities: Capabilities) -> Iterator[str]:
     yield "# the mark has done its work: hide it from other people's rules"
     yield "meta mark set 0"
+    if capabilities.ct:
+        yield "# what was learned is not where it goes"
+        yield "ct status dnat return"
     for names in SETS.values():
         key = f"{names.protocol} daddr . tcp dport timeout {LEARNED_TIMEOUT_S}s"
         yield f"{_FIRST_SYN} add @{names.allow} {{ {key} }} accept"
+    yield "# the sets are full"
+    yield f"{_FIRST_SYN} accept"
 
 
-def _permitted(
-    exempt: Sequence[str], uplinks: Collection[str], capabilities: Capabilities
-) -> Iterator[str]:
+def _permitted(capabilities: Capabilities) -> Iterator[str]:
+    if _labels(capabilities):
+        yield f"ct label {_UNJUDGED_LABEL} goto {DESTINATIONS_CHAIN}"
     if capabilities.ct:
         yield "ct state established accept"
         # Conntrack helpers open RELATED flows to any port: errors only.
         yield from (f"ct state related {errors} accept" for errors in _ICMP_ERRORS)
     else:
         yield "# no connection tracking: only what opens a connection is judged"
-        yield f"{_NOT_FIRST_SYN} accept"
+        yield f"{NOT_FIRST_SYN} accept"
         yield from (f"{errors} accept" for errors in _ICMP_ERRORS)
-    for name in exempt:
-        but = ", ".join(f'"{uplink}"' for uplink in matching(name, uplinks))
-        yield (f"oifname != {{ {but} }} " if but else "") + f'oifname "{name}" accept'
+    yield f"goto {DESTINATIONS_CHAIN}"
+
+
+def _destinations(
+    exempt: Sequence[str], uplinks: Collection[str], capabilities: Capabilities
+) -> Iterator[str]:
+    verdict = f"goto {EXEMPT_CHAIN}" if _labels(capabilities) else "accept"
+    yield from _by_interface("oifname", exempt, uplinks, verdict)
     for names in SETS.values():
         yield f"{names.protocol} daddr @{names.networks} accept"
     for names in SETS.values():
@@ -241,6 +183,33 @@ def _permitted(
     for names in SETS.values():
         port = "meta l4proto { tcp, udp } th dport 53"
         yield f"{names.protocol} daddr @{names.resolvers} {port} accept"
+
+
+def _labels(capabilities: Capabilities) -> bool:
+    return capabilities.ct and capabilities.ct_label
+
+
+def _unjudged(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
+    """Label connections that begin on an exempt interface and end there.
+
+    A container or (IPv6) any user can give one a source that is somebody else's: what
+    answers it must not count as a reply.
+    """
+    jump = f"ct state new jump {INSIDE_CHAIN}"
+    yield from block(f"chain {INPUT_CHAIN}", (_hook(INPUT_CHAIN), jump))
+    yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
+    label = f"ct label set {_UNJUDGED_LABEL}"
+    own = ("# the machine's own packets come in nowhere", f"iif 0 {label}")
+    inside = (*own, *_by_interface("iifname", exempt, uplinks, label))
+    yield from block(f"chain {INSIDE_CHAIN}", inside)
+
+
+def _by_interface(
+    key: str, exempt: Sequence[str], uplinks: Collection[str], verdict: str
+) -> Iterator[str]:
+    for name in exempt:
+        but = ", ".join(f'"{uplink}"' for uplink in matching(name, uplinks))
+        yield (f"{key} != {{ {but} }} " if but else "") + f'{key} "{name}" {verdict}'
 
 
 def _last(mode: Mode, capabilities: Capabilities) -> Iterator[str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from enforcer.core.addresses import Address
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, LAST_CHAIN, SETS, TABLE
+from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, LAST_CHAIN, TABLE
+from enforcer.core.sets import SETS
 
 
 @dataclass(frozen=True)

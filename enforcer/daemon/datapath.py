@@ -15,9 +15,10 @@ from enforcer.core.bindings import Change, Element
 from enforcer.core.elements import TimedElement, comment
 from enforcer.core.grants import Grants
 from enforcer.core.interfaces import DEFAULT_EXEMPT, Network, Program
-from enforcer.core.policy import Policy
+from enforcer.core.policy import Mode, Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
+from enforcer.daemon.live import LiveConnections
 from enforcer.edge.bpf import program_id
 from enforcer.edge.cgroup import PROGRAM, CgroupHook, mount_cgroup2
 from enforcer.edge.filters import Filters
@@ -61,6 +62,9 @@ class Datapath:
         self.firewall = Firewall()
         self.links = Links()
         self.filters = Filters()
+        # The table of a killed predecessor: what it let live may live on.
+        judged = self.firewall.summary().mode is Mode.ENFORCE
+        self._live = LiveConnections(self.links, judged=judged)
         self._capabilities = capabilities
         self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
         self.programs = Programs(compilation.result())
@@ -194,6 +198,30 @@ class Datapath:
             )
         )
         self._enforced_uplinks = uplinks
+
+    def end_connections(
+        self,
+        policy: Policy,
+        resolvers: Collection[Address],
+        elements: Iterable[Element],
+        removed: Iterable[Element],
+    ) -> None:
+        """End the live connections that the ruleset in force would not let begin.
+
+        Args:
+            policy: in force.
+            resolvers: trusted.
+            elements: open.
+            removed: were open under the policy before.
+        """
+        if self._capabilities.ct:
+            gone = {(element.address, element.port) for element in removed}
+
+            def pairs() -> frozenset[tuple[Address, int]]:
+                learned = self.programs.learned().keys() - gone
+                return frozenset(learned | {(each.address, each.port) for each in elements})
+
+            self._live.follow(policy, resolvers, pairs, gone)
 
     def write(self, change: Change, now: float) -> None:
         """Program what *change* says into the sets."""

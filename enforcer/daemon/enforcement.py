@@ -13,7 +13,7 @@ from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding, Bindings, Change
+from enforcer.core.bindings import Binding, Bindings, Change, Element
 from enforcer.core.grants import Grants
 from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
@@ -31,6 +31,7 @@ from enforcer.log import LOGGER
 ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
+OLDER = "older connections"
 ADDRESSES = "addresses of "
 ATTACHING = "attaching "
 # How long enforcement waits at its start for names that don't resolve.
@@ -109,6 +110,11 @@ class Enforcement:
         """The files that say who the resolvers are; none where the policy does."""
         return watched_files(ROOT) if self.in_force.policy.resolvers is None else ()
 
+    @property
+    def displaced(self) -> int:
+        """How many (address, port) were closed before their time, to make room."""
+        return self._bindings.displaced
+
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
         now = self.in_force
@@ -140,7 +146,7 @@ class Enforcement:
             )
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
-            await self._enforce(new)
+            await self._enforce(new, removed=change.delete)
             await self._forget_unbound()
         except DatapathError:
             self.in_force = old
@@ -227,13 +233,23 @@ class Enforcement:
             self._problems.raise_(ATTACHING + name, Problem(exc.message, exc.hint))
         self._problems.retain(ATTACHING, {ATTACHING + name for name in refused})
 
-    async def _enforce(self, wanted: InForce) -> None:
+    async def _enforce(self, wanted: InForce, removed: tuple[Element, ...] = ()) -> None:
         now = time.monotonic()
         elements = self._bindings.elements(now)
         await self._kernel.run(
             self._datapath.enforce, wanted.policy, wanted.resolvers, elements, now
         )
         self.in_force = wanted
+        try:
+            await self._kernel.run(
+                self._datapath.end_connections, wanted.policy, wanted.resolvers, elements, removed
+            )
+        except DatapathError as exc:
+            # They go on; whatever is opened from now on is judged.
+            text = f"connections opened before are not ended: {exc.message}"
+            self._problems.raise_(OLDER, Problem(text, exc.hint))
+        else:
+            self._problems.settle(OLDER)
         if wanted.notes:
             self._problems.raise_(NOTES, Problem("; ".join(wanted.notes)))
         else:

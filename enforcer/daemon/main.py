@@ -83,6 +83,7 @@ def _capabilities(findings: Findings) -> Capabilities:
     missing = {result.id for result in findings.missing}
     return Capabilities(
         ct="nft-ct" not in missing,
+        ct_label="nft-ct-label" not in missing,
         reject="nft-reject" not in missing,
         counter="nft-counter" not in missing,
     )
@@ -224,7 +225,8 @@ class Daemon:
             status.read_kernel, table, datapath.links, datapath.filters, self._runtime
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
-        view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
+        now, displaced = self._enforcement.in_force, self._enforcement.displaced
+        view = daemon_view(now, stats, displaced, self._problems.current())
         view["addresses"] = len(self._enforcement)
         view["daemon"] = {
             "running": True,

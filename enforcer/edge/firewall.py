@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import BASE_CHAINS, FAMILY, SET_SIZE, TABLE
+from enforcer.core.ruleset import BASE_CHAINS, FAMILY, TABLE
+from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, TableState, parse_listing
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
 from enforcer.errors import DatapathError

@@ -6,10 +6,12 @@ import contextlib
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
 
 from enforcer.core.addresses import Address
+from enforcer.core.destinations import Route
 from enforcer.core.interfaces import Interface, Network
 from enforcer.edge.rtnetlink import Rtnetlink, attribute, attributes, text, translated  # noqa: TID251 - its base
 
@@ -85,13 +87,24 @@ class Links:
             defaults = frozenset(self._defaults())
         return Network(interfaces, defaults, dict(self._facing(resolvers)))
 
-    def _defaults(self) -> Iterator[int]:
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes of all tables, those to the machine's own addresses too."""
+        with translated("list routes"):
+            return tuple(
+                Route(_destination(route), index if _kind(route) == _UNICAST else None)
+                for route in self._routes()
+                for index in _interfaces_of(route) or (None,)
+            )
+
+    def _routes(self) -> Iterator[bytes]:
         for family in _FAMILIES.values():
             request = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
-            for route in self._netlink.dump(_GETROUTE, request):
-                _, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(route)
-                if length == 0 and kind == _UNICAST:
-                    yield from _interfaces_of(route)
+            yield from self._netlink.dump(_GETROUTE, request)
+
+    def _defaults(self) -> Iterator[int]:
+        for route in self._routes():
+            if _destination(route).prefixlen == 0 and _kind(route) == _UNICAST:
+                yield from _interfaces_of(route)
 
     def _facing(self, resolvers: Iterable[Address]) -> Iterator[tuple[Address, int]]:
         for resolver in resolvers:
@@ -123,8 +136,23 @@ def _own_address(message: bytes) -> Address:
     return ipaddress.ip_address(found.get(_Addr.LOCAL) or found[_Addr.ADDRESS])
 
 
-def _interfaces_of(route: bytes) -> Iterator[int]:
-    found = attributes(route, _ROUTE.size)
+def _kind(route: bytes) -> int:
+    return int(_ROUTE.unpack_from(route)[7])
+
+
+def _destination(route: bytes) -> IPv4Network | IPv6Network:
+    family, length, *_ = _ROUTE.unpack_from(route)
+    # That of a default route is left out.
+    everywhere = bytes(4 if family == socket.AF_INET else 16)
+    packed = attributes(route, _ROUTE.size).get(_Route.DESTINATION, everywhere)
+    return ipaddress.ip_network((packed, length))
+
+
+def _interfaces_of(route: bytes) -> tuple[int, ...]:
+    return tuple(_hops(attributes(route, _ROUTE.size)))
+
+
+def _hops(found: Mapping[int, bytes]) -> Iterator[int]:
     if _Route.INTERFACE in found:
         yield _INDEX.unpack(found[_Route.INTERFACE])[0]
     hops = found.get(_Route.MULTIPATH, b"")

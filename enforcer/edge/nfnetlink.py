@@ -18,7 +18,8 @@ from errno import EIO, ENOENT
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import SETS, TABLE
+from enforcer.core.ruleset import TABLE
+from enforcer.core.sets import SETS
 
 # A message is one netlink attribute deep inside, of at most 65,535 bytes, and an
 # IPv6 element with the longest comment takes 180. Three messages of this many

@@ -38,11 +38,12 @@ CASES: dict[str, dict[str, Any]] = {
     "full": {},
     "audit": {"mode": Mode.AUDIT},
     "without-ct": {"capabilities": replace(FULL, ct=False)},
+    "without-ct-label": {"capabilities": replace(FULL, ct_label=False)},
     "without-reject": {"capabilities": replace(FULL, reject=False)},
     "without-counter": {"capabilities": replace(FULL, counter=False)},
     "without-any-audit": {
         "mode": Mode.AUDIT,
-        "capabilities": replace(FULL, ct=False, reject=False, counter=False),
+        "capabilities": replace(FULL, ct=False, ct_label=False, reject=False, counter=False),
     },
     "nothing-permitted": {"networks": (), "resolvers": (), "elements": ()},
     "networks-and-resolvers": {

@@ -27,7 +27,7 @@ AT_ONCE_S = 0.5
 # (permitted, not permitted) of each family
 PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
 
-NO_CT = Capabilities(ct=False, reject=True, counter=True)
+NO_CT = Capabilities(ct=False, ct_label=False, reject=True, counter=True)
 
 
 def element(

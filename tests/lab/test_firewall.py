@@ -182,7 +182,9 @@ def test_without_connection_tracking_new_connections_are_judged(
 
 def test_without_reject_packets_are_dropped(net: Topology, host: Host) -> None:
     """Nothing answers, nothing gets through, and it is counted."""
-    host.enforce(*PERMITTED, capabilities=Capabilities(ct=True, reject=False, counter=True))
+    host.enforce(
+        *PERMITTED, capabilities=Capabilities(ct=True, ct_label=True, reject=False, counter=True)
+    )
     assert connect(net.host, "198.18.0.1") == "connected"
     assert connect(net.host, "198.18.0.2") == "ETIMEDOUT"
     assert host.denied() > 0
@@ -190,7 +192,9 @@ def test_without_reject_packets_are_dropped(net: Topology, host: Host) -> None:
 
 def test_without_counters_refusals_are_the_same(net: Topology, host: Host) -> None:
     """The state says that there is no count, not that it is 0."""
-    host.enforce(*PERMITTED, capabilities=Capabilities(ct=True, reject=True, counter=False))
+    host.enforce(
+        *PERMITTED, capabilities=Capabilities(ct=True, ct_label=True, reject=True, counter=False)
+    )
     assert connect(net.host, "198.18.0.1") == "connected"
     assert connect(net.host, "198.18.0.2") == "ECONNREFUSED"
     assert host.inspect().denied is None

@@ -20,6 +20,7 @@ from tests.lab.guarded import (
     udp,
     without_tracking,
 )
+from tests.lab.namespace import Namespace
 from tests.lab.topology import UPLINK, Topology
 from tests.lab.wait import until
 
@@ -189,3 +190,58 @@ def test_what_is_the_links_is_not_forwarded(
         with pytest.raises(OSError, match=r"No route to host|Permission denied"):
             client.recv(1)
     assert host.denied() == 1
+
+
+def test_dhcp_is_no_way_out(net: Topology, host: Host) -> None:
+    """Who may use its port, such as a container on the host's network, could send anywhere.
+
+    The broadcast, and servers where leases come from, are enough.
+    """
+    host.enforce()
+    with udp(net.host, "10.77.0.2", ("10.77.0.2", 68)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for server in ("255.255.255.255", "10.77.0.1", "192.168.7.1", "169.254.169.254"):
+            client.sendto(b"renew", (server, 67))
+        with pytest.raises(PermissionError):
+            client.sendto(b"out", ("198.18.0.2", 67))
+    assert host.denied() == 1
+
+
+_NARROW_MTU = 1280  # the least of IPv6 (RFC 8200 section 5)
+_FAR = {"v4": ("192.0.2.2", "192.0.2.1/24"), "v6": ("fd99::2", "fd99::1/64")}
+
+
+@pytest.mark.parametrize("version", ["v4", "v6"])
+@pytest.mark.parametrize("origin", ["host", "container"])
+def test_a_narrow_link_on_the_way_is_found(
+    net: Topology, host: Host, origin: str, version: str
+) -> None:
+    """A router's `packet too big` reaches the sender, whose connection goes on in smaller ones."""
+    address, gateway = _FAR[version]
+    mask = gateway.rpartition("/")[2]
+    net.world.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    (net.directory / "far").mkdir(exist_ok=True)
+    (net.cgroup / "far").mkdir(exist_ok=True)
+    with Namespace(net.directory / "far", net.cgroup / "far").held() as far:
+        far.sysctl("net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_dad=0")
+        net.world.ip(f"link add far mtu {_NARROW_MTU} type veth peer name eth0 netns {far.pid}")
+        try:
+            net.world.ip(f"address add {gateway} dev far", "link set far up")
+            via = gateway.partition("/")[0]
+            far.ip(
+                # Only the way there is narrow: a small offer would need no error.
+                "link set eth0 up mtu 1500",
+                f"address add {address}/{mask} dev eth0 {'nodad' if version == 'v6' else ''}",
+                f"route add default via {via}",
+            )
+            host.enforce(element(address, 8443))
+            with connected(getattr(net, origin), far, address, 8443) as (ours, theirs):
+                ours.sendall(b"x" * 100_000)
+                received = 0
+                while received < 100_000:
+                    received += len(theirs.recv(1 << 17))
+            found = getattr(net, origin).run("ip", "route", "get", address).stdout
+            assert f"mtu {_NARROW_MTU}" in found
+            assert host.denied() == 0
+        finally:
+            net.world.ip("link del far")

@@ -219,6 +219,7 @@ def test_a_full_table_gives_up_what_ends_first() -> None:
         ("198.18.0.2", 443),
         ("198.18.0.4", 443),
     ]
+    assert held.displaced == 1
 
 
 def test_hosts_says_who_holds_what_and_where_it_was_learned() -> None:

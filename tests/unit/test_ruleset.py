@@ -15,10 +15,10 @@ from enforcer.core.interfaces import DEFAULT_EXEMPT, is_exempt
 from enforcer.core.policy import Mode
 from enforcer.core.ruleset import (
     FULL,
-    SETS,
     Capabilities,
     compile_ruleset,
 )
+from enforcer.core.sets import SETS
 
 NETWORKS = st.one_of(
     st.builds(
@@ -78,7 +78,9 @@ def test_both_families_are_treated_alike() -> None:
         networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
         elements=(TimedElement(ip_address("198.18.0.1"), 443, 1000, "a"),),
     )
-    rules = [line for chain in ("permitted", "learned") for line in block(text, f"chain {chain}")]
+    rules = [
+        line for chain in ("destinations", "learned") for line in block(text, f"chain {chain}")
+    ]
     for four, six in ((SETS[4], SETS[6]), (SETS[6], SETS[4])):
         for line in rules:
             if f"{four.protocol} daddr" in line:
@@ -127,7 +129,9 @@ def test_a_text_that_is_no_interface_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["lo", "br-*", "eth0.100", "wg@x", "fifteen-letters", "a*"])
 def test_an_interface_name_becomes_a_rule(name: str) -> None:
     """Each exempt interface has a rule of its own."""
-    assert f'oifname "{name}" accept' in block(compiled(exempt=(name,)), "chain permitted")
+    text = compiled(exempt=(name,))
+    assert f'oifname "{name}" goto exempt' in block(text, "chain destinations")
+    assert f'iifname "{name}" ct label set 100' in block(text, "chain inside")
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -135,7 +139,7 @@ def test_an_interface_name_becomes_a_rule(name: str) -> None:
 @pytest.mark.parametrize("counter", [True, False])
 def test_the_last_verdict_follows_the_mode(mode: Mode, *, reject: bool, counter: bool) -> None:
     """Audit mode accepts at the end of every ruleset, enforce mode never."""
-    capabilities = Capabilities(ct=True, reject=reject, counter=counter)
+    capabilities = Capabilities(ct=True, ct_label=True, reject=reject, counter=counter)
     text = compiled(mode=mode, capabilities=capabilities)
     (last,) = {block(text, f"chain {hook}")[-1] for hook in ("output", "forward")}
     *_, verdict = block(text, f"chain {last.removeprefix('goto ')}")
@@ -143,12 +147,16 @@ def test_the_last_verdict_follows_the_mode(mode: Mode, *, reject: bool, counter:
     assert ("counter name denied" in text) == counter
 
 
-@pytest.mark.parametrize("missing", ["ct", "reject", "counter"])
+USED = {"ct": "ct", "ct_label": "ct label", "reject": "reject", "counter": "counter"}
+
+
+@pytest.mark.parametrize("missing", USED)
 def test_a_missing_capability_is_not_used(missing: str) -> None:
     """No rule uses an expression that the kernel lacks."""
-    have = {name: name != missing for name in ("ct", "reject", "counter")}
+    have = {name: name != missing for name in USED}
     text = re.sub(r"#.*", "", compiled(capabilities=Capabilities(**have)))
-    assert {name: bool(re.search(rf"\b{name}\b", text)) for name in have} == have
+    used = {name: bool(re.search(rf"\b{USED[name]}\b", text)) for name in have}
+    assert used == have | ({"ct_label": False} if missing == "ct" else {})
 
 
 def test_an_element_keeps_its_milliseconds() -> None:

@@ -1,0 +1,99 @@
+"""Where live connections go, and whether that is permitted now.
+
+Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from enforcer.core.addresses import Address, Network
+
+TCP, UDP = 6, 17
+DNS_PORT = 53
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a connection leads, after any translation of its destination.
+
+    Attributes:
+        protocol: its IP protocol number.
+        port: 0 where the protocol has none.
+    """
+
+    address: Address
+    protocol: int
+    port: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of the machine.
+
+    Attributes:
+        interface: index of the one that packets leave by; None when they end on the
+            machine, or nowhere.
+    """
+
+    network: Network
+    interface: int | None
+
+
+class Inside:
+    """The addresses that packets reach without leaving by a guarded interface.
+
+    Args:
+        routes: of all tables; of several to one network, one that is guarded counts.
+        exempt: indexes of the interfaces that are.
+    """
+
+    def __init__(self, routes: Iterable[Route], exempt: Collection[int]) -> None:
+        # By version and length of the prefix, the longest first.
+        found: dict[tuple[int, int], dict[int, bool]] = {}
+        for route in routes:
+            network = route.network
+            shift = network.max_prefixlen - network.prefixlen
+            inside = route.interface is None or route.interface in exempt
+            of_length = found.setdefault((network.version, network.prefixlen), {})
+            key = int(network.network_address) >> shift
+            of_length[key] = of_length.get(key, True) and inside
+        self._networks = sorted(found.items(), reverse=True)
+
+    def __contains__(self, address: Address) -> bool:
+        for (version, length), networks in self._networks:
+            if version == address.version:
+                inside = networks.get(int(address) >> (address.max_prefixlen - length))
+                if inside is not None:
+                    return inside
+        return False
+
+
+@dataclass(frozen=True)
+class Permitted:
+    """What the ruleset lets out, as far as it does not depend on connections.
+
+    Attributes:
+        networks: for every protocol and port.
+        resolvers: for port 53.
+        pairs: addresses and TCP ports.
+    """
+
+    networks: tuple[Network, ...] = ()
+    resolvers: frozenset[Address] = frozenset()
+    pairs: frozenset[tuple[Address, int]] = field(default_factory=frozenset)
+
+    def covers(self, destination: Destination) -> bool:
+        """Tell whether a first packet to *destination* would pass."""
+        address, port = destination.address, destination.port
+        if destination.protocol == TCP and (address, port) in self.pairs:
+            return True
+        if destination.protocol in (TCP, UDP) and port == DNS_PORT and self._trusted(address):
+            return True
+        return any(address.version == n.version and address in n for n in self.networks)
+
+    def _trusted(self, address: Address) -> bool:
+        # Without their zones (fe80::1%eth0), as in the kernel.
+        return any(ipaddress.ip_address(r.packed) == address for r in self.resolvers)

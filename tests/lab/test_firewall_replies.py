@@ -1,0 +1,179 @@
+"""What passes for a reply: only an answer to what came from outside, or was permitted.
+
+Connection tracking calls everything established that was answered once, wherever.
+Each test makes such an entry on a way that is not judged, shows that it would open
+the way out, and that it does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from enforcer.core.ruleset import FULL
+from tests.lab.guarded import Host, connected, element, family, udp
+from tests.lab.namespace import Namespace
+from tests.lab.second import ADDRESSES as SECOND
+from tests.lab.second import second_container
+from tests.lab.topology import BRIDGE, Topology
+
+pytestmark = pytest.mark.root
+
+TRUSTING = replace(FULL, ct_label=False)
+NOBODY = 65534
+EVIL = ("198.18.66.66", "2001:db8::66:66")
+OWN = ("10.77.0.2", "fd77::2")
+PORT, EVIL_PORT = 1234, 4444
+both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
+
+# Arguments: own address, somebody else's. Any user may bind to the latter (IPV6_FREEBIND).
+_ANSWER_YOURSELF = """
+import socket, sys
+own, evil = sys.argv[1:]
+ours, theirs = (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in "ab")
+ours.bind((own, 1234))
+ours.settimeout(2)
+theirs.setsockopt(socket.IPPROTO_IPV6, 78, 1)
+theirs.bind((evil, 4444))
+theirs.sendto(b"forged", (own, 1234))
+assert ours.recv(100) == b"forged"
+ours.sendto(b"out", (evil, 4444))
+"""
+
+
+@contextlib.contextmanager
+def listening(net: Topology, address: str) -> Iterator[socket.socket]:
+    """Yield a socket of *address* in the world."""
+    with udp(net.world, address, (address, EVIL_PORT)) as sock:
+        sock.settimeout(0.5)
+        yield sock
+
+
+def forge(namespace: Namespace, source: str, target: str) -> None:
+    """Send a UDP packet from *namespace* with somebody else's address, as CAP_NET_RAW may."""
+    datagram = struct.pack("!HHHH", EVIL_PORT, PORT, 8 + 6, 0) + b"forged"
+    version = family(source)
+    if version == socket.AF_INET:
+        protocol = socket.IPPROTO_UDP
+        addresses = ip_address(source).packed + ip_address(target).packed
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, protocol, 0)
+        packet = header + addresses + datagram
+    else:
+        packet = datagram
+
+    def send() -> None:
+        with socket.socket(version, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+            if version == socket.AF_INET:
+                raw.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+            else:
+                raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, 6)
+                raw.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
+                raw.bind((source, 0))
+            raw.sendto(packet, (target, 0))
+
+    namespace.call(send)
+
+
+def test_a_user_that_answers_itself_gets_no_way_out(net: Topology, host: Host) -> None:
+    """Any user could bind to another's IPv6 address and make it look like a peer."""
+    program = (sys.executable, "-c", _ANSWER_YOURSELF, OWN[1], EVIL[1])
+    with listening(net, EVIL[1]) as evil:
+        host.enforce(capabilities=TRUSTING)
+        net.host.run(*program, user=NOBODY)
+        assert evil.recv(100) == b"out"
+        net.host.run("conntrack", "-F")
+        host.enforce()
+        refused = net.host.run(*program, user=NOBODY, check=False)
+        assert "PermissionError" in refused.stderr
+        with pytest.raises(TimeoutError):
+            evil.recv(100)
+
+
+def test_a_question_to_a_bridge_answered_there_gets_no_way_out(net: Topology, host: Host) -> None:
+    """A process that binds to a bridge asks there; a container answers in another's name."""
+    with (
+        listening(net, EVIL[0]) as evil,
+        udp(net.host, OWN[0], (OWN[0], PORT)) as asking,
+    ):
+        for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
+            net.host.run("conntrack", "-F")
+            host.enforce(capabilities=capabilities)
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode())
+            asking.sendto(b"question", (EVIL[0], EVIL_PORT))
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
+            forge(net.container, EVIL[0], OWN[0])
+            assert asking.recv(100) == b"forged"
+            if gets_out:
+                asking.sendto(b"out", (EVIL[0], EVIL_PORT))
+                assert evil.recv(100) == b"out"
+            else:
+                with pytest.raises(PermissionError):
+                    asking.sendto(b"out", (EVIL[0], EVIL_PORT))
+
+
+@both_families
+@pytest.mark.parametrize("helper", ["host", "second container"])
+def test_a_container_with_a_forged_source_gets_no_way_out(
+    net: Topology, host: Host, version: int, helper: str
+) -> None:
+    """Whoever answers it, on the machine or in another container, answers nobody."""
+    with contextlib.ExitStack() as stack:
+        target, where = OWN[version], net.host
+        if helper != "host":
+            target, where = SECOND[version], stack.enter_context(second_container(net))
+        evil = stack.enter_context(listening(net, EVIL[version]))
+        server = stack.enter_context(udp(where, target, (target, PORT)))
+        for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
+            net.host.run("conntrack", "-F")
+            host.enforce(capabilities=capabilities)
+            forge(net.container, EVIL[version], target)
+            assert server.recvfrom(100)[0] == b"forged"
+            with contextlib.suppress(PermissionError):
+                server.sendto(b"out", (EVIL[version], EVIL_PORT))
+            if gets_out:
+                assert evil.recv(100) == b"out"
+            else:
+                with pytest.raises(TimeoutError):
+                    evil.recv(100)
+
+
+@both_families
+def test_what_goes_on_inside_stays_as_it_was(net: Topology, host: Host, version: int) -> None:
+    """The machine to itself and to a container, a container to the machine and another."""
+    host.enforce()
+    inside = (("172.30.0.2", "fd30::2")[version], OWN[version], ("127.0.0.1", "::1")[version])
+    with second_container(net) as second:
+        for client, server, address in (
+            (net.host, net.host, inside[1]),
+            (net.host, net.host, inside[2]),
+            (net.host, net.container, inside[0]),
+            (net.container, net.host, inside[1]),
+            (net.container, second, SECOND[version]),
+            (second, net.container, inside[0]),
+        ):
+            with connected(client, server, address, 8080) as (asks, answers):
+                asks.send(b"question")
+                assert answers.recv(100) == b"question"
+                answers.send(b"answer")
+                assert asks.recv(100) == b"answer"
+    assert host.denied() == 0
+
+
+@both_families
+def test_a_live_connection_of_a_container_outlives_its_element(
+    net: Topology, host: Host, version: int
+) -> None:
+    """Coming in by a bridge makes it no connection of the inside."""
+    address = ("198.18.0.5", "2001:db8::5")[version]
+    host.enforce(element(address, 8443))
+    with connected(net.container, net.world, address, 8443) as (client, server):
+        host.firewall.delete([(ip_address(address), 8443)])
+        client.send(b"still there")
+        assert server.recv(100) == b"still there"

@@ -1,0 +1,188 @@
+"""Connections that were open before: which go on when enforcement begins or changes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from enforcer.core.destinations import Destination
+from enforcer.edge.conntrack import end_connections
+from tests.lab.daemon import running
+from tests.lab.guarded import connected
+from tests.lab.lab import Lab
+from tests.lab.namespace import Namespace
+from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.second import ADDRESSES as SECOND
+from tests.lab.second import second_container
+from tests.lab.topology import Topology
+
+pytestmark = pytest.mark.root
+
+PORT = 9443
+POLICY = """\
+version: 1
+organization: lab
+hosts:
+  - host: registry.allowed.test
+    ports: [9443, 9444]
+"""
+OWN = ("10.77.0.2", "fd77::2")
+both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
+Ends = tuple[socket.socket, socket.socket]
+
+# Entries of connection tracking, one for each destination.
+_MANY = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for host in range(1, 101):
+    for port in range(10001, 11001):
+        sock.sendto(b"", (f"127.0.{host}.9", port))
+"""
+
+
+@pytest.fixture
+def world(lab: Lab) -> Topology:
+    """Return the lab's namespaces; servers of the world have addresses by route only."""
+    lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
+    return lab.net
+
+
+def goes_on(ends: Ends) -> bool:
+    """Tell whether what one end says the other hears, both ways."""
+    try:
+        for sender, receiver in (ends, ends[::-1]):
+            sender.sendall(b"still there")
+            if receiver.recv(100) != b"still there":
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def outgoing(net: Topology, version: int) -> dict[str, tuple[Namespace, Namespace, str]]:
+    """Return what leaves the machine: client, server and address, by what it is."""
+    allowed, denied = ALLOWED.addresses[version], DENIED.addresses[version]
+    return {
+        "host to permitted": (net.host, net.world, allowed),
+        "container to permitted": (net.container, net.world, allowed),
+        "host to denied": (net.host, net.world, denied),
+        "container to denied": (net.container, net.world, denied),
+    }
+
+
+def others(
+    net: Topology, second: Namespace, version: int
+) -> dict[str, tuple[Namespace, Namespace, str]]:
+    """Return what does not, or came from outside."""
+    inside = ("172.30.0.2", "fd30::2")[version]
+    return {
+        "world to host": (net.world, net.host, OWN[version]),
+        "host to itself": (net.host, net.host, ("127.0.0.1", "::1")[version]),
+        "host to container": (net.host, net.container, inside),
+        "container to host": (net.container, net.host, OWN[version]),
+        "container to container": (net.container, second, SECOND[version]),
+    }
+
+
+@contextlib.contextmanager
+def open_all(kinds: dict[str, tuple[Namespace, Namespace, str]]) -> Iterator[dict[str, Ends]]:
+    """Yield a connection of each kind, each to a port of its own."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            kind: stack.enter_context(connected(*kinds[kind], PORT + number))
+            for number, kind in enumerate(kinds)
+        }
+
+
+@both_families
+def test_only_what_is_permitted_goes_on_when_enforcement_begins(
+    world: Topology, version: int
+) -> None:
+    """What was opened before is judged as if it began now; what came from outside goes on.
+
+    The session in which enforcer was just started must, too.
+    """
+    with second_container(world) as second:
+        kinds = outgoing(world, version) | others(world, second, version)
+        with open_all(kinds) as connections:
+            with running(world, POLICY):
+                went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
+            assert went_on == {kind for kind in kinds if "denied" not in kind}
+
+
+@both_families
+def test_audit_mode_ends_no_connection_and_enforcing_does(world: Topology, version: int) -> None:
+    """The policy that goes from audit to enforce judges what is open then."""
+    with (
+        open_all(outgoing(world, version)) as connections,
+        running(world, f"{POLICY}mode: audit\n") as enforcer,
+    ):
+        assert all(map(goes_on, connections.values()))
+        enforcer.reload(POLICY)
+        went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
+        assert went_on == {"host to permitted", "container to permitted"}
+
+
+@both_families
+def test_a_host_that_the_policy_loses_loses_its_connections(world: Topology, version: int) -> None:
+    """And only it: one whose address has expired meanwhile goes on."""
+    both = f"{POLICY}  - host: registry.denied.test\n    ports: [9445, 9446]\n"
+    with running(world, both) as enforcer, open_all(outgoing(world, version)) as connections:
+        assert all(map(goes_on, connections.values()))
+        allowed = ALLOWED.addresses[version]
+        kind = ("allow4", "allow6")[version]
+        world.host.nft(f"delete element inet enforcer {kind} {{ {allowed} . 9443 }}")
+        enforcer.reload(POLICY)
+        went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
+        assert went_on == {"host to permitted", "container to permitted"}
+        assert enforcer.status()["healthy"]
+
+
+def test_a_network_that_the_policy_loses_loses_its_connections(world: Topology) -> None:
+    """What a network permitted ends with it."""
+    networks = 'networks: ["198.18.0.16/28", "2001:db8::20/128"]\n'
+    with (
+        running(world, POLICY + networks) as enforcer,
+        open_all(outgoing(world, 0)) as four,
+        open_all(outgoing(world, 1)) as six,
+    ):
+        enforcer.reload(POLICY)
+        for connections in (four, six):
+            went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
+            assert went_on == {"host to permitted", "container to permitted"}
+
+
+def test_a_new_daemon_lets_live_what_a_killed_one_did(world: Topology) -> None:
+    """The ruleset was in force all the time: what it let live has been judged."""
+    both = f"{POLICY}  - host: registry.denied.test\n    ports: [9445, 9446]\n"
+    with running(world, both) as enforcer, open_all(outgoing(world, 0)) as connections:
+        world.host.nft("flush set inet enforcer allow4")
+        enforcer.kill()
+        enforcer.start()
+        assert all(map(goes_on, connections.values()))
+
+
+def test_a_hundred_thousand_connections_are_gone_through(net: Topology) -> None:
+    """All are listed, those not wanted are ended, the others stay; within seconds."""
+    net.host.nft(
+        "table inet lab_tracking {\n  chain output {\n"
+        "    type filter hook output priority 0\n    ct state new accept\n  }\n}\n"
+    )
+    net.host.run(sys.executable, "-c", _MANY)
+    seen: set[Destination] = set()
+
+    def unwanted(destination: Destination) -> bool:
+        if destination.address.is_loopback:
+            seen.add(destination)
+        return destination.address.is_loopback and destination.port <= 10_500
+
+    assert net.host.call(lambda: end_connections(unwanted)) == 50_000
+    assert len(seen) == 100_000
+    seen.clear()
+    net.host.call(lambda: end_connections(unwanted))
+    assert len(seen) == 50_000
+    assert all(each.port > 10_500 for each in seen)

@@ -1,0 +1,179 @@
+"""Ways round, by packets: each gets out without the firewall, and not with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.connect import attempt
+from tests.lab.lab import Lab
+from tests.lab.registry import ALLOWED
+from tests.lab.threats import (
+    FRESH_ZONE,
+    ORIGINS,
+    RAW_ORIGINS,
+    Labs,
+    arrived,
+    attack,
+    counted,
+    reaches,
+    two_labs,
+)
+from tests.lab.topology import BRIDGE
+
+pytestmark = pytest.mark.root
+
+both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
+_numbers = itertools.count(1)
+
+
+_SILENT = """
+table inet lab_silent {
+  chain input {
+    type filter hook input priority 0
+    %s daddr %s drop
+  }
+}
+"""
+
+
+def fresh_address(lab: Lab, version: int) -> str:
+    """Return an address that a permitted name was just answered with, for the first time."""
+    name = f"n{next(_numbers)}.{FRESH_ZONE}"
+    found = lab.net.host.run("getent", ("ahostsv4", "ahostsv6")[version], name).stdout
+    return found.split()[0]
+
+
+@pytest.fixture(scope="module")
+def labs() -> Iterator[Labs]:
+    """Return both labs, for all tests here."""
+    with two_labs() as made:
+        yield made
+
+
+@pytest.fixture
+def evil(version: int) -> str:
+    """Return an address that nothing permits, and no other test uses."""
+    number = next(_numbers)
+    return (f"198.18.66.{number}", f"2001:db8:66::{number:x}")[version]
+
+
+@both_families
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_a_bare_address(labs: Labs, origin: str, evil: str) -> None:
+    """No name, no answer, no way; from wherever on the machine."""
+    labs.refute(lambda lab: reaches(lab, origin, "tcp", evil))
+
+
+@both_families
+@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize("how", ["udp", "query", "fastopen"])
+def test_udp_dns_and_data_on_a_syn(labs: Labs, origin: str, how: str, evil: str) -> None:
+    """QUIC, a name server of one's own, TCP fast open: none needs an answer to get out."""
+    labs.refute(lambda lab: reaches(lab, origin, how, evil))
+
+
+@both_families
+@pytest.mark.parametrize("origin", RAW_ORIGINS)
+@pytest.mark.parametrize("how", ["echo", "sctp", "raw_syn", "raw_ack", "fragments"])
+def test_raw_packets(labs: Labs, origin: str, how: str, evil: str) -> None:
+    """Other protocols, segments made by hand, a SYN in fragments."""
+    labs.refute(lambda lab: reaches(lab, origin, how, evil))
+
+
+@both_families
+def test_a_packet_socket_of_a_container(labs: Labs, evil: str) -> None:
+    """AF_PACKET passes the container's own firewall, not the machine's."""
+    labs.refute(lambda lab: reaches(lab, "container", "packet_socket", evil))
+
+
+@both_families
+def test_a_mark_set_in_a_container(labs: Labs, evil: str) -> None:
+    """CAP_NET_RAW allows one; it does not cross the veth."""
+    labs.refute(lambda lab: reaches(lab, "container", "marked", evil))
+
+
+@pytest.mark.parametrize("version", [1], ids=["v6"])
+@pytest.mark.parametrize("origin", RAW_ORIGINS)
+@pytest.mark.parametrize("how", ["hop_by_hop", "destination_options"])
+def test_extension_headers(labs: Labs, origin: str, how: str, evil: str) -> None:
+    """Headers between IPv6 and TCP hide nothing."""
+    labs.refute(lambda lab: reaches(lab, origin, how, evil))
+
+
+@both_families
+@pytest.mark.parametrize("origin", RAW_ORIGINS)
+def test_a_source_route(labs: Labs, origin: str, version: int, evil: str) -> None:
+    """A packet whose destination is permitted, but is to be led on from there.
+
+    Loose source routing in IPv4, a routing header in IPv6. The permitted address was
+    all that was looked at once.
+    """
+    how = ("source_route", "routing_header")[version]
+    name = ("source_routed", "routing_header")[version]
+
+    def gets_out(lab: Lab) -> bool:
+        # Or the kernel drops what it forwards of them by itself.
+        interfaces = ("all", "default", BRIDGE)
+        lab.net.host.sysctl(*(f"net.ipv4.conf.{i}.accept_source_route=1" for i in interfaces))
+        before = counted(lab, name)
+        attack(lab, origin, how, ALLOWED.addresses[version], evil)
+        return counted(lab, name) > before
+
+    labs.refute(gets_out)
+
+
+@both_families
+@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize(("how", "protocol"), [("udp", "udp"), ("echo", "icmp")])
+def test_other_protocols_to_a_permitted_address(
+    labs: Labs, origin: str, how: str, protocol: str, version: int
+) -> None:
+    """An address is open for TCP on its port; a permitted name's fresh one is new to all."""
+    if how == "echo" and origin not in RAW_ORIGINS:
+        how = "query"  # users have no raw sockets: another port, then
+        protocol = "udp"
+    if version and protocol == "icmp":
+        protocol = "ipv6-icmp"
+
+    def gets_out(lab: Lab) -> bool:
+        address = fresh_address(lab, version)
+        attack(lab, origin, how, address)
+        return arrived(lab, address, protocol)
+
+    labs.refute(gets_out)
+
+
+@both_families
+@pytest.mark.parametrize("origin", ["host", "container"])
+def test_another_port_of_a_permitted_address(labs: Labs, origin: str, version: int) -> None:
+    """What is open for a registry is not open for ssh."""
+
+    def gets_out(lab: Lab) -> bool:
+        namespace = getattr(lab.net, origin)
+        return attempt(namespace, ALLOWED.addresses[version], 8443).outcome == "connected"
+
+    labs.refute(gets_out)
+
+
+@both_families
+@pytest.mark.parametrize("origin", ["host", "user namespace"])
+def test_a_socket_connected_again(labs: Labs, origin: str, version: int, evil: str) -> None:
+    """The mark that a socket got for one address once stayed on it for the next.
+
+    The first is permitted but does not answer: an answer would clear the mark.
+    """
+
+    def gets_out(lab: Lab) -> bool:
+        first = fresh_address(lab, version)
+        lab.net.world.nft(_SILENT % (("ip", "ip6")[version], first))
+        try:
+            attack(lab, origin, "connected_again", first, evil)
+            assert arrived(lab, first)
+        finally:
+            lab.net.world.nft("delete table inet lab_silent")
+        return arrived(lab, evil)
+
+    labs.refute(gets_out)
