@@ -17,6 +17,7 @@ SOURCES = ("enforcer", "kernel-checks", "bpf", "pyproject.toml")
 EXCEPTIONS = {
     ("enforcer/edge/programs.py", "bcc"),  # the one that speaks to bcc
     ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
+    ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
 }
 
