@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import dns.name
 
@@ -15,13 +16,21 @@ from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
 from enforcer.daemon.problems import Problem, Problems
-from enforcer.edge.resolver import CONCURRENT_LOOKUPS, Resolver
+from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, Resolver
 
 KEY = "lookup of "
 # Answers cut short are looked up at once, but no flood of them piles up here, and
-# our own lookup, whose answer may be cut as well, is no reason for another.
+# our own lookup, whose answer may be cut as well, is no reason for another: that
+# answer is seen within the time that a resolver has to give it, over UDP and TCP.
 MAX_SOON = 1024
-AGAIN_AFTER_S = 60.0
+AGAIN_AFTER_S = 2 * TIMEOUT_S + 1.0
+
+
+class Asks(Protocol):
+    """What looks one name up: the resolver, or a test in its place."""
+
+    async def lookup(self, name: dns.name.Name) -> LookupResult:
+        """Return what was said about *name*."""
 
 
 class Lookups:
@@ -30,14 +39,21 @@ class Lookups:
     Args:
         observe: told every answer with addresses.
         problems: told which names can't be looked up.
+        ask_through: makes what asks the resolvers given.
     """
 
-    def __init__(self, observe: Callable[[Answer, Origin], None], problems: Problems) -> None:
+    def __init__(
+        self,
+        observe: Callable[[Answer, Origin], None],
+        problems: Problems,
+        ask_through: Callable[[tuple[Address, ...]], Asks] = Resolver,
+    ) -> None:
         self._observe = observe
         self._problems = problems
+        self._ask_through = ask_through
         self._schedule = Schedule(random.random)
         self._resolvers: tuple[Address, ...] = ()
-        self._resolver = Resolver(())
+        self._resolver = ask_through(())
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._started: dict[dns.name.Name, float] = {}
@@ -56,7 +72,7 @@ class Lookups:
         if anew or resolvers != self._resolvers:
             # What could not be looked up may be now: no name waits for its turn.
             self._schedule = Schedule(random.random)
-            self._resolvers, self._resolver = resolvers, Resolver(resolvers)
+            self._resolvers, self._resolver = resolvers, self._ask_through(resolvers)
         self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
         self._problems.retain(KEY, {_key(name) for name in names})
         self._wake.set()
