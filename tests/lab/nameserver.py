@@ -41,6 +41,8 @@ class Nameserver:
     """Answers from what the test told it, at any time and from any thread.
 
     Attributes:
+        edns_max: the largest datagram it sends, whatever a client offers.
+        segments: how many writes an answer over TCP takes.
         queries: how often each (qname, type) was asked, such as
             ``("registry.allowed.test", "A")``.
         given: the addresses that fresh zones answered, in order.
@@ -49,6 +51,8 @@ class Nameserver:
     def __init__(self) -> None:
         self.queries: Counter[tuple[str, str]] = Counter()
         self.given: list[str] = []
+        self.edns_max = 4096
+        self.segments = 1
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._fresh: dict[dns.name.Name, int] = {}
         self._scripts: dict[dns.name.Name, Handler] = {}
@@ -92,6 +96,10 @@ class Nameserver:
         """Never answer queries for *name*."""
         self.script(name, lambda _query: None)
 
+    def reshape(self, name: str, change: Callable[[dns.message.Message], bytes]) -> None:
+        """Answer *name* with what *change* makes of the usual response."""
+        self.script(name, lambda query: change(self._answer(query)))
+
     def remove(self, name: str) -> None:
         """Forget all that was told about *name*."""
         owner = dns.name.from_text(name)
@@ -111,7 +119,7 @@ class Nameserver:
         response = handler(query)
         if response is None or isinstance(response, bytes):
             return response
-        size = max_size or query.payload or _UDP_DEFAULT_SIZE
+        size = max_size or min(max(query.payload, _UDP_DEFAULT_SIZE), self.edns_max)
         return response.to_wire(max_size=size, prefer_truncation=True)
 
     def _answer(self, query: dns.message.QueryMessage) -> dns.message.Message:
@@ -179,9 +187,16 @@ class Nameserver:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 response = self.respond(await reader.readexactly(length), max_size=0xFFFF)
                 if response is not None:
-                    writer.write(len(response).to_bytes(2, "big") + response)
+                    await self._write(writer, len(response).to_bytes(2, "big") + response)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        size = -(-len(data) // self.segments)
+        for start in range(0, len(data), size):
+            # asyncio sets TCP_NODELAY: a write to an empty buffer is a segment.
+            writer.write(data[start : start + size])
+            await writer.drain()
 
 
 class _Datagrams(asyncio.DatagramProtocol):
