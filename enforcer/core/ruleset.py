@@ -44,9 +44,10 @@ SETS = {
     6: SetNames("ip6", "ipv6_addr", "allow6", "networks6", "resolvers6"),
 }
 
-# A full set turns new addresses away and keeps the old ones. This many take
-# about 10 MB of kernel memory.
-SET_SIZE = 65536
+# A full set turns new addresses away and keeps the old ones. User space makes room
+# once it holds MAX_LEARNED; the rest is for what the packet path adds before that.
+# This many take about 10 MB of kernel memory.
+SET_SIZE = 65536 + 4096
 
 # The bridge between the packet path, which adds an element when it sees the
 # first SYN, and user space, which replaces it by the exact lifetime within
