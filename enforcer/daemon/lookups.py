@@ -39,21 +39,21 @@ class Lookups:
     Args:
         observe: told every answer with addresses.
         problems: told which names can't be looked up.
-        ask_through: makes what asks the resolvers given.
+        resolver: makes what asks these addresses.
     """
 
     def __init__(
         self,
         observe: Callable[[Answer, Origin], None],
         problems: Problems,
-        ask_through: Callable[[tuple[Address, ...]], Asks] = Resolver,
+        resolver: Callable[[tuple[Address, ...]], Asks] = Resolver,
     ) -> None:
         self._observe = observe
         self._problems = problems
-        self._ask_through = ask_through
+        self._make_resolver = resolver
         self._schedule = Schedule(random.random)
         self._resolvers: tuple[Address, ...] = ()
-        self._resolver = ask_through(())
+        self._resolver = resolver(())
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._started: dict[dns.name.Name, float] = {}
@@ -72,7 +72,7 @@ class Lookups:
         if anew or resolvers != self._resolvers:
             # What could not be looked up may be now: no name waits for its turn.
             self._schedule = Schedule(random.random)
-            self._resolvers, self._resolver = resolvers, self._ask_through(resolvers)
+            self._resolvers, self._resolver = resolvers, self._make_resolver(resolvers)
         self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
         self._problems.retain(KEY, {_key(name) for name in names})
         self._wake.set()
@@ -95,13 +95,21 @@ class Lookups:
                 full = len(self._running) >= 2 * CONCURRENT_LOOKUPS
                 # A finished lookup wakes us too.
                 pause = None if full or due is None else max(0.0, due - time.monotonic())
-                try:
-                    await asyncio.wait_for(self._wake.wait(), pause)
-                except asyncio.TimeoutError:
-                    continue
+                await self._woken(pause)
         finally:
             for task in self._running:
                 task.cancel()
+
+    async def _woken(self, within_s: float | None) -> None:
+        # Before Python 3.12 wait_for() forgets a cancellation that comes with a wake-up.
+        timer = None
+        if within_s is not None:
+            timer = asyncio.get_running_loop().call_later(within_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def soon(self, name: dns.name.Name) -> None:
         """Look *name* up now: an answer to somebody else's query for it came incomplete."""
