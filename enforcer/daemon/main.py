@@ -212,7 +212,8 @@ class Daemon:
             status.read_kernel, self._datapath.firewall, self._datapath.links, self._runtime
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
-        view = daemon_view(self._enforcement.in_force, stats, self._problems.current())
+        enforcement, problems = self._enforcement, self._problems.current()
+        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),

@@ -16,13 +16,9 @@ from enforcer.daemon.problems import Problem
 
 
 def daemon_view(
-    in_force: InForce, stats: Mapping[Stat, int], problems: Iterable[Problem]
+    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, problems: Iterable[Problem]
 ) -> dict[str, Any]:
     """Return what only the daemon knows for `enforcer status --json`."""
-    problems = list(problems)
-    if lost := stats[Stat.LOST]:
-        text = f"{lost} DNS answers came faster than they could be read"
-        problems.append(Problem(f"{text}: their addresses were open for a minute only"))
     policy = in_force.policy
     since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
     return {
@@ -32,7 +28,7 @@ def daemon_view(
             "digest": policy.digest,
             "loaded_at": since.isoformat(timespec="seconds"),
         },
-        "learning": {stat.name.lower(): stats[stat] for stat in Stat},
+        "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"gave_way": gave_way},
         "resolvers": [str(address) for address in in_force.resolvers],
         "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
     }

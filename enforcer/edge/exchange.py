@@ -43,7 +43,8 @@ class Query:
         """Ask for *rdtype* of *name*, with datagrams of *edns_size* octets (None: no EDNS)."""
         edns = None if edns_size is None else 0
         wire = dns.message.make_query(name, rdtype, use_edns=edns, payload=edns_size).to_wire()
-        return cls(wire, HEADER_SIZE + len(name.to_wire()) + QUESTION_FIXED)
+        name_size = sum(1 + len(label) for label in name.labels)
+        return cls(wire, HEADER_SIZE + name_size + QUESTION_FIXED)
 
     def is_answered_by(self, wire: bytes) -> bool:
         """Tell whether *wire* is a response with the id and the question of this query."""

@@ -100,7 +100,8 @@ def without_compression(message: dns.message.Message) -> bytes:
     counts = len(message.question), sum(map(len, message.answer)), 0, 0
     out.write(struct.pack("!HHHHHH", message.id, message.flags, *counts))
     for rrset in message.question:
-        out.write(rrset.name.to_wire() + struct.pack("!HH", rrset.rdtype, rrset.rdclass))
+        rrset.name.to_wire(out)
+        out.write(struct.pack("!HH", rrset.rdtype, rrset.rdclass))
     for rrset in message.answer:
         rrset.to_wire(out, None)
     return out.getvalue()

@@ -22,7 +22,7 @@ import dns.rrset
 from dns.rdatatype import RdataType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.lab.namespace import Namespace
 
@@ -52,6 +52,7 @@ class Nameserver:
         self.queries: Counter[tuple[str, str]] = Counter()
         self.given: list[str] = []
         self.edns_max = 4096
+        self._udp: list[socket.socket] = []
         self.segments = 1
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._fresh: dict[dns.name.Name, int] = {}
@@ -150,10 +151,18 @@ class Nameserver:
         self.given.append(address)
         return dns.rrset.from_text(name, ttl_s, "IN", kind, address)
 
+    def send(self, wires: Iterable[bytes], to: tuple[str, int]) -> None:
+        """Send datagrams that nobody asked for, from the serving address of *to*'s family."""
+        family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
+        sock = next(s for s in self._udp if s.family == family)
+        for wire in wires:
+            sock.sendto(wire, to)
+
     @contextlib.contextmanager
     def serving(self, namespace: Namespace, *addresses: str) -> Iterator[None]:
         """Answer on UDP and TCP port 53 of *addresses* in *namespace* until the block ends."""
         sockets = namespace.call(lambda: [s for a in addresses for s in _sockets(a)])
+        self._udp = [s for s in sockets if s.type == socket.SOCK_DGRAM]
         started: Future[Callable[[], object]] = Future()
 
         async def serve() -> None:
