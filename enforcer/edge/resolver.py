@@ -7,6 +7,7 @@ resolvers said a moment ago.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -128,7 +129,9 @@ class Resolver:
             except asyncio.TimeoutError:
                 errors[server] = f"{server} did not answer within {self._timeout_s:g} s"
             except (OSError, EOFError) as exc:
-                why = getattr(exc, "strerror", None) or str(exc)
+                # asyncio's own words for a failed connection lack the reason.
+                number = getattr(exc, "errno", None)
+                why = os.strerror(number) if number else str(exc)
                 errors[server] = f"{server} can't be reached: {why.lower()}"
             except MalformedAnswer as exc:
                 errors[server] = f"{server}: {exc}"
