@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import dns.name
@@ -15,7 +15,7 @@ import dns.name
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
 from enforcer.core.grants import Grant, Grants
-from enforcer.core.promises import Origin, Promise, Promises
+from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,19 @@ class Bindings:
             room for a new one.
 
     Attributes:
-        displaced: how many had to make room before their end.
+        gave_way: how many elements made room before their end.
     """
 
     def __init__(self, *, min_ttl_s: int, grace_s: int, capacity: int) -> None:
         self._min_ttl_s = min_ttl_s
         self._grace_s = grace_s
         self._capacity = capacity
-        self.displaced = 0
         self._entries: dict[_Key, Promises] = {}
         # A heap with one item for each entry: a `written` that it has or had,
         # a number that settles ties, and the key.
         self._ends: list[tuple[float, int, _Key]] = []
         self._numbers = itertools.count()
+        self.gave_way = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -158,6 +158,38 @@ class Bindings:
                         heapq.heappush(self._ends, self._end(key))
         delete = self._make_room()
         return Change(self._elements(rewrite), delete, tuple(refused))
+
+    def adopt(
+        self,
+        learned: Mapping[_Key, float],
+        now: float,
+        *,
+        own: Collection[Address] = (),
+    ) -> Change:
+        """Record what the kernel learned from answers that were lost on the way here.
+
+        Nobody knows their hosts any more, so nothing of it outlives a `retain`.
+
+        Args:
+            learned: when each (address, port) ends, as the kernel has it.
+            now: monotonic seconds.
+            own: addresses of this machine, never learned.
+        """
+        self.expire(now)
+        rewrite = []
+        for key, expires in learned.items():
+            known = self._entries.get(key)
+            if expires <= now or (known is not None and expires <= known.written):
+                continue
+            if learnable(key[0], private=True, own=own):  # the kernel knew whether it may be
+                entry = self._entries.setdefault(key, Promises())
+                entry.add(UNKNOWN_HOST, expires, frozenset({Origin.KERNEL}), now)
+                entry.write(now)
+                rewrite.append(key)
+                if known is None:
+                    heapq.heappush(self._ends, self._end(key))
+        delete = self._make_room()
+        return Change(self._elements(rewrite), delete)
 
     def retain(self, grants: Grants, now: float, *, min_ttl_s: int, grace_s: int) -> Change:
         """Keep what another policy permits and return what that changes in the kernel.
@@ -214,7 +246,7 @@ class Bindings:
 
     def _make_room(self) -> tuple[Element, ...]:
         excess = max(0, len(self._entries) - self._capacity)
-        self.displaced += excess
+        self.gave_way += excess
         return tuple(self._forget_soonest() for _ in range(excess))
 
     def _forget_soonest(self) -> Element:

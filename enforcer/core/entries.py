@@ -85,10 +85,12 @@ def resolver(value: object) -> Address:
         raise _fault(f"{described(value)} is no address", hint) from exc
     if address.is_unspecified or address.is_multicast:
         raise _fault(f"{address} is not the address of one machine", hint)
+    if address.is_link_local:
+        # Packets carry no interface, and neither does what the kernel is told.
+        raise _fault(f"{described(value)} is link-local", "write another address of the resolver")
     if isinstance(address, ipaddress.IPv6Address):
-        # Packets carry neither: answers would seem to come from somebody else.
         if address.scope_id:
-            raise _fault(f"{described(value)} has a zone", "write resolvers: system")
+            raise _fault(f"{described(value)} has a zone", "write it without")
         if address.ipv4_mapped:
             raise _fault(f"{address} is an IPv4 address", f"write {address.ipv4_mapped}")
     return address

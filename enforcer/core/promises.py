@@ -30,6 +30,11 @@ class Origin(enum.Enum):
 
     ANSWER = "answer"  # seen on the wire, whoever asked
     RESOLVER = "resolver"  # our own lookup
+    KERNEL = "kernel"  # seen by the kernel alone, which keeps no names
+
+
+# Whose an address is that the kernel alone knows of. No name has such characters.
+UNKNOWN_HOST = "(unknown host)"
 
 
 @dataclass(slots=True)

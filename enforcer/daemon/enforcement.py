@@ -20,6 +20,7 @@ from enforcer.core.promises import Origin
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
@@ -100,6 +101,7 @@ class Enforcement:
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
+        self._overload = Overload(self._bindings, datapath, kernel, problems)
 
     def __len__(self) -> int:
         """Return how many (address, port) are open."""
@@ -111,9 +113,9 @@ class Enforcement:
         return watched_files(ROOT) if self.in_force.policy.resolvers is None else ()
 
     @property
-    def displaced(self) -> int:
-        """How many (address, port) were closed before their time, to make room."""
-        return self._bindings.displaced
+    def gave_way(self) -> int:
+        """How many (address, port) were closed before their end to make room."""
+        return self._bindings.gave_way
 
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
@@ -168,6 +170,7 @@ class Enforcement:
             if gone or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
+            self.writer.put(await self._overload.check(self.take_events))
         except EnforcerError as exc:
             self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
         else:
@@ -217,9 +220,10 @@ class Enforcement:
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
+        learned = await self._kernel.run(self._datapath.programs.learned)
+        # Afterwards, or what an answer opens meanwhile would be taken for unbound.
         self.take_events()
         bound = {(e.address, e.port) for e in self._bindings.elements(time.monotonic())}
-        learned = await self._kernel.run(self._datapath.programs.learned)
         await self._kernel.run(self._datapath.programs.forget, learned.keys() - bound)
 
     async def _learn(self, wanted: InForce) -> None:

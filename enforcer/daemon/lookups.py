@@ -7,7 +7,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import dns.name
 
@@ -19,7 +19,7 @@ from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
 from enforcer.daemon.problems import Problem, Problems
-from enforcer.edge.resolver import CONCURRENT_LOOKUPS, Resolver
+from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, Resolver
 
 KEY = "lookup of "
 OTHERS = "lookups of other hosts"
@@ -34,9 +34,17 @@ MAX_RUNNING: Final = 2 * CONCURRENT_LOOKUPS
 # a longer policy are opened by the answer to whoever asks for them.
 RATE_PER_S = 100.0
 # Answers cut short are looked up at once, but no flood of them piles up here, and
-# our own lookup, whose answer may be cut as well, is no reason for another.
+# our own lookup, whose answer may be cut as well, is no reason for another: that
+# answer is seen within the time that a resolver has to give it, over UDP and TCP.
 MAX_SOON = 1024
-AGAIN_AFTER_S = 60.0
+AGAIN_AFTER_S = 2 * TIMEOUT_S + 1.0
+
+
+class Asks(Protocol):
+    """What looks one name up: the resolver, or a test in its place."""
+
+    async def lookup(self, name: dns.name.Name) -> LookupResult:
+        """Return what was said about *name*."""
 
 
 class Lookups:
@@ -45,20 +53,20 @@ class Lookups:
     Args:
         observe: told every answer with addresses.
         problems: told which names can't be looked up.
-        resolver: makes one that asks these addresses.
+        resolver: makes what asks these addresses.
     """
 
     def __init__(
         self,
         observe: Callable[[Answer, Origin], None],
         problems: Problems,
-        resolver: Callable[[tuple[Address, ...]], Resolver] = Resolver,
+        resolver: Callable[[tuple[Address, ...]], Asks] = Resolver,
     ) -> None:
         self._observe = observe
         self._problems = problems
+        self._make_resolver = resolver
         self._schedule = Schedule(random.random)
         self._resolvers: tuple[Address, ...] = ()
-        self._make_resolver = resolver
         self._resolver = resolver(())
         self._pace = Pace(RATE_PER_S, MAX_RUNNING)
         self._wake = asyncio.Event()
@@ -94,10 +102,7 @@ class Lookups:
         self._start_due(begun, MAX_RUNNING)
         while self._running and (left := begun + timeout_s - time.monotonic()) > 0:
             self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), left)
-            except asyncio.TimeoutError:
-                return
+            await self._woken(left)
             self._start_due(begun, MAX_RUNNING)
 
     async def run(self) -> None:
@@ -113,13 +118,21 @@ class Lookups:
                 full = len(self._running) >= MAX_RUNNING
                 # A finished lookup wakes us too.
                 pause = None if full or due is None else max(due - now, self._pace.wait_s())
-                try:
-                    await asyncio.wait_for(self._wake.wait(), pause)
-                except asyncio.TimeoutError:
-                    continue
+                await self._woken(pause)
         finally:
             for task in self._running:
                 task.cancel()
+
+    async def _woken(self, within_s: float | None) -> None:
+        # Before Python 3.12 wait_for() forgets a cancellation that comes with a wake-up.
+        timer = None
+        if within_s is not None:
+            timer = asyncio.get_running_loop().call_later(within_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def soon(self, name: dns.name.Name) -> None:
         """Look *name* up now: an answer to somebody else's query for it came incomplete."""

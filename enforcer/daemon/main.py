@@ -225,9 +225,9 @@ class Daemon:
             status.read_kernel, table, datapath.links, datapath.filters, self._runtime
         )
         stats = await self._kernel.run(self._datapath.programs.stats)
-        now, displaced = self._enforcement.in_force, self._enforcement.displaced
-        view = daemon_view(now, stats, displaced, self._problems.current())
-        view["addresses"] = len(self._enforcement)
+        enforcement, problems = self._enforcement, self._problems.current()
+        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
+        view["addresses"] = len(enforcement)
         view["daemon"] = {
             "running": True,
             "pid": os.getpid(),

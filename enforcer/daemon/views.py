@@ -8,7 +8,7 @@ from typing import Any
 
 import dns.name
 
-from enforcer.abi import MAX_LEARNED, Stat
+from enforcer.abi import Stat
 from enforcer.core.bindings import Binding
 from enforcer.core.hostname import Pattern
 from enforcer.daemon.enforcement import InForce
@@ -16,23 +16,9 @@ from enforcer.daemon.problems import Problem
 
 
 def daemon_view(
-    in_force: InForce, stats: Mapping[Stat, int], displaced: int, problems: Iterable[Problem]
+    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, problems: Iterable[Problem]
 ) -> dict[str, Any]:
-    """Return what only the daemon knows for `enforcer status --json`.
-
-    Args:
-        in_force: the policy and the resolvers.
-        stats: the programs' counters.
-        displaced: addresses that were closed before their time, to make room.
-        problems: at the moment.
-    """
-    problems = list(problems)
-    if lost := stats[Stat.LOST]:
-        text = f"{lost} DNS answers came faster than they could be read"
-        problems.append(Problem(f"{text}: their addresses were open for a minute only"))
-    if displaced:
-        text = f"more than {MAX_LEARNED} addresses at once: {displaced} were closed early"
-        problems.append(Problem(text, "live connections go on; use narrower wildcards"))
+    """Return what only the daemon knows for `enforcer status --json`."""
     policy = in_force.policy
     since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
     return {
@@ -42,7 +28,7 @@ def daemon_view(
             "digest": policy.digest,
             "loaded_at": since.isoformat(timespec="seconds"),
         },
-        "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"displaced": displaced},
+        "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"gave_way": gave_way},
         "resolvers": [str(address) for address in in_force.resolvers],
         "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
     }

@@ -20,11 +20,18 @@ class Writer:
     Args:
         write: writes one batch to the kernel.
         problems: told when the kernel refuses one.
+        retry_after_s: how long a refused batch waits.
     """
 
-    def __init__(self, write: Callable[[Change], Awaitable[None]], problems: Problems) -> None:
+    def __init__(
+        self,
+        write: Callable[[Change], Awaitable[None]],
+        problems: Problems,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
         self._write = write
         self._problems = problems
+        self._retry_after_s = retry_after_s
         self._rewrite: dict[tuple[Address, int], Element] = {}
         self._delete: dict[tuple[Address, int], Element] = {}
         self._wake = asyncio.Event()
@@ -52,7 +59,7 @@ class Writer:
             except DatapathError as exc:
                 self._problems.raise_(KEY, Problem(exc.message, exc.hint))
                 self._put_back(batch)
-                await asyncio.sleep(RETRY_AFTER_S)
+                await asyncio.sleep(self._retry_after_s)
                 self._wake.set()
             else:
                 self._problems.settle(KEY)

@@ -140,9 +140,7 @@ class Firewall:
             DatapathError: some were refused, all others are gone.
         """
         items = tuple(keys)
-        refused = _carried_out(items, self._elements.delete)
-        # One that is not there has expired.
-        kept = [(key, number) for key, number in refused if number != errno.ENOENT]
+        kept = _carried_out(items, self._elements.delete)
         if kept:
             (address, port), number = kept[0]
             raise DatapathError(

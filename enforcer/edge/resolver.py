@@ -1,4 +1,4 @@
-"""The resolver: looks names up through the trusted resolvers, the only sender of DNS.
+"""The resolver: looks names up through the trusted resolvers; with exchange, the only DNS sender.
 
 No search list, no hosts file, no cache: what it returns is what one of the
 resolvers said a moment ago.
@@ -7,24 +7,32 @@ resolvers said a moment ago.
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import dns.flags
-import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer, parse
-from enforcer.edge.dns_socket import connected  # noqa: TID251 - its half
+from enforcer.edge.exchange import (  # noqa: TID251 - its half
+    Query,
+    Transport,
+    is_truncated,
+    over_tcp,
+    over_udp,
+    rcode,
+)
 from enforcer.errors import MalformedAnswer
 
 DNS_PORT = 53
-HEADER_SIZE = 12  # RFC 1035 section 4.1.1
+# What a datagram may hold without being fragmented on common paths (DNS flag day
+# 2020): some seventy addresses, so that few answers need TCP.
+EDNS_SIZE = 1232
+# What servers older than EDNS answer to it (RFC 6891 section 7).
+NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP})
 
 # Two sockets a lookup. dnsmasq, in many home routers, refuses more than 150
 # queries at a time (--dns-forward-max), and a process starts with 1024 files.
@@ -124,7 +132,9 @@ class Resolver:
             except asyncio.TimeoutError:
                 errors[server] = f"{server} did not answer within {self._timeout_s:g} s"
             except (OSError, EOFError) as exc:
-                why = getattr(exc, "strerror", None) or str(exc)
+                # asyncio's own words for a failed connection lack the reason.
+                number = getattr(exc, "errno", None)
+                why = os.strerror(number) if number else str(exc)
                 errors[server] = f"{server} can't be reached: {why.lower()}"
             except MalformedAnswer as exc:
                 errors[server] = f"{server}: {exc}"
@@ -138,12 +148,14 @@ class Resolver:
         self, server: Address, name: dns.name.Name, rdtype: dns.rdatatype.RdataType
     ) -> bytes:
         """Return the answer of *server*, over TCP if it is too long for a datagram."""
+        size: int | None = EDNS_SIZE
         try:
-            query = dns.message.make_query(name, rdtype).to_wire()
-            wire = await self._over(_over_udp, socket.SOCK_DGRAM, server, query)
-            if _header_flags(wire) & dns.flags.TC:
-                query = dns.message.make_query(name, rdtype).to_wire()
-                wire = await self._over(_over_tcp, socket.SOCK_STREAM, server, query)
+            wire = await self._transmit(over_udp, server, Query.make(name, rdtype, size))
+            if rcode(wire) in NO_EDNS:
+                size = None
+                wire = await self._transmit(over_udp, server, Query.make(name, rdtype, size))
+            if is_truncated(wire):
+                wire = await self._transmit(over_tcp, server, Query.make(name, rdtype, size))
         except (asyncio.TimeoutError, OSError, EOFError):
             self._silences[server] += 1
             if self._silences[server] >= SILENT:
@@ -152,18 +164,9 @@ class Resolver:
         self._silences[server] = 0
         return wire
 
-    async def _over(
-        self,
-        transport: Callable[[socket.socket, bytes], Awaitable[bytes]],
-        kind: socket.SocketKind,
-        server: Address,
-        query: bytes,
-    ) -> bytes:
-        async def exchanged() -> bytes:
-            async with connected(kind, server, self._port, self._device(server)) as sock:
-                return await transport(sock, query)
-
-        return await asyncio.wait_for(exchanged(), self._timeout_s)
+    async def _transmit(self, transport: Transport, server: Address, query: Query) -> bytes:
+        exchanged = transport(server, self._port, self._device(server), query)
+        return await asyncio.wait_for(exchanged, self._timeout_s)
 
 
 @dataclass(frozen=True)
@@ -184,66 +187,6 @@ def _understand(server: Address, wire: bytes) -> Answer | _Failure:
         raise MalformedAnswer("the answer is truncated, over TCP too")
     if answer.addresses:
         return answer
-    if dns.rcode.from_flags(_header_flags(wire), 0) == dns.rcode.NXDOMAIN:
+    if rcode(wire) == dns.rcode.NXDOMAIN:
         return _Failure(f"{server} says that there is no such name (NXDOMAIN)", certain=True)
     return _Failure(f"{server} says that the name has no address", certain=True)
-
-
-async def _over_udp(sock: socket.socket, query: bytes) -> bytes:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(query, answer), sock=sock)
-    try:
-        transport.sendto(query)
-        return await answer
-    finally:
-        transport.close()
-
-
-async def _over_tcp(sock: socket.socket, query: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(sock=sock)
-    try:
-        # RFC 1035 section 4.2.2: two octets of length before each message.
-        writer.write(struct.pack("!H", len(query)) + query)
-        (length,) = struct.unpack("!H", await reader.readexactly(2))
-        wire = await reader.readexactly(length)
-    finally:
-        writer.close()
-    if not _answers(query, wire):
-        raise MalformedAnswer("the answer over TCP is to another question")
-    return wire
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    """Waits for the answer to *query* and ignores every other datagram."""
-
-    def __init__(self, query: bytes, answer: asyncio.Future[bytes]) -> None:
-        self._query = query
-        self._answer = answer
-
-    def datagram_received(self, data: bytes, _addr: object) -> None:
-        if not self._answer.done() and _answers(self._query, data):
-            self._answer.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc)
-
-
-def _answers(query: bytes, wire: bytes) -> bool:
-    """Tell whether *wire* is a response with the id and the question of *query*."""
-    if len(wire) < HEADER_SIZE or wire[:2] != query[:2]:
-        return False
-    flags = _header_flags(wire)
-    if not flags & dns.flags.QR:
-        return False
-    if wire[4:6] == b"\0\0":
-        # Servers that understood no question repeat none; nothing is learned from that.
-        return dns.rcode.from_flags(flags, 0) not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
-    # Nothing follows the question of our own queries. Letters may change case;
-    # types, classes and lengths of labels are no letters.
-    return wire[HEADER_SIZE : len(query)].lower() == query[HEADER_SIZE:].lower()
-
-
-def _header_flags(wire: bytes) -> int:
-    return int.from_bytes(wire[2:4], "big")

@@ -22,7 +22,7 @@ import dns.rrset
 from dns.rdatatype import RdataType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.lab.namespace import Namespace
 
@@ -41,6 +41,7 @@ class Nameserver:
     """Answers from what the test told it, at any time and from any thread.
 
     Attributes:
+        edns_max: the largest datagram it sends, whatever a client offers.
         segments: how many writes an answer over TCP takes.
         queries: how often each (qname, type) was asked, such as
             ``("registry.allowed.test", "A")``.
@@ -50,6 +51,8 @@ class Nameserver:
     def __init__(self) -> None:
         self.queries: Counter[tuple[str, str]] = Counter()
         self.given: list[str] = []
+        self.edns_max = 4096
+        self._udp: list[socket.socket] = []
         self.segments = 1
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._fresh: dict[dns.name.Name, int] = {}
@@ -94,6 +97,10 @@ class Nameserver:
         """Never answer queries for *name*."""
         self.script(name, lambda _query: None)
 
+    def reshape(self, name: str, change: Callable[[dns.message.Message], bytes]) -> None:
+        """Answer *name* with what *change* makes of the usual response."""
+        self.script(name, lambda query: change(self._answer(query)))
+
     def remove(self, name: str) -> None:
         """Forget all that was told about *name*."""
         owner = dns.name.from_text(name)
@@ -113,7 +120,7 @@ class Nameserver:
         response = handler(query)
         if response is None or isinstance(response, bytes):
             return response
-        size = max_size or query.payload or _UDP_DEFAULT_SIZE
+        size = max_size or min(max(query.payload, _UDP_DEFAULT_SIZE), self.edns_max)
         return response.to_wire(max_size=size, prefer_truncation=True)
 
     def _answer(self, query: dns.message.QueryMessage) -> dns.message.Message:
@@ -144,10 +151,18 @@ class Nameserver:
         self.given.append(address)
         return dns.rrset.from_text(name, ttl_s, "IN", kind, address)
 
+    def send(self, wires: Iterable[bytes], to: tuple[str, int]) -> None:
+        """Send datagrams that nobody asked for, from the serving address of *to*'s family."""
+        family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
+        sock = next(s for s in self._udp if s.family == family)
+        for wire in wires:
+            sock.sendto(wire, to)
+
     @contextlib.contextmanager
     def serving(self, namespace: Namespace, *addresses: str) -> Iterator[None]:
         """Answer on UDP and TCP port 53 of *addresses* in *namespace* until the block ends."""
         sockets = namespace.call(lambda: [s for a in addresses for s in _sockets(a)])
+        self._udp = [s for s in sockets if s.type == socket.SOCK_DGRAM]
         started: Future[Callable[[], object]] = Future()
 
         async def serve() -> None:

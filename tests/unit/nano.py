@@ -132,7 +132,8 @@ def reply(
             message.answer.append(rrset)
     if truncated:
         message.flags |= dns.flags.TC
-    return message.to_wire()
+    # Else dnspython holds to the size that the query offers.
+    return message.to_wire(max_size=0xFFFF)
 
 
 def _pair(address: str, port: int) -> tuple[socket.socket, socket.socket]:

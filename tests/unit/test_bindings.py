@@ -18,7 +18,14 @@ from enforcer.core.bindings import Bindings, Change, Element
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.hosts import Host
-from enforcer.core.promises import MAX_PROMISES, MAX_SHOWN, REWRITE_SLACK_S, Origin, Promises
+from enforcer.core.promises import (
+    MAX_PROMISES,
+    MAX_SHOWN,
+    REWRITE_SLACK_S,
+    UNKNOWN_HOST,
+    Origin,
+    Promises,
+)
 
 MIN_TTL_S = 60
 GRACE_S = 300
@@ -219,7 +226,7 @@ def test_a_full_table_gives_up_what_ends_first() -> None:
         ("198.18.0.2", 443),
         ("198.18.0.4", 443),
     ]
-    assert held.displaced == 1
+    assert held.gave_way == 1
 
 
 def test_hosts_says_who_holds_what_and_where_it_was_learned() -> None:
@@ -457,3 +464,52 @@ def test_the_capacity_is_never_exceeded(steps: list[tuple[int, int, int]], capac
         kernel = {target: end for target, end in kernel.items() if end > now}
         assert len(kernel) == len(held) <= capacity
         assert kernel == {(str(e.address), e.port): e.expires for e in held.elements(now)}
+
+
+def test_what_the_kernel_learned_alone_is_adopted_to_its_end() -> None:
+    """Without a host: its answer's event was lost; the next answer tells whose it is."""
+    held = bindings()
+    key = address("198.18.0.1"), 443
+    (element,) = held.adopt({key: 500.0}, 0.0).rewrite
+    assert (element.hosts, element.expires) == ((UNKNOWN_HOST,), 500.0 + REWRITE_SLACK_S)
+    observe(held, "ghcr.io", ["198.18.0.1"], 1.0, ttl_s=3600)
+    assert [b.host for b in held.hosts(1.0)] == [UNKNOWN_HOST, "ghcr.io"]
+    assert [b.host for b in held.hosts(501.0)] == ["ghcr.io"]
+
+
+def test_what_is_known_is_not_adopted() -> None:
+    """Past, known for as long, and never to be learned: no change. A later end is one."""
+    held = bindings()
+    observe(held, "ghcr.io", ["198.18.0.1"], 0.0)
+    (known,) = held.elements(0.0)
+    own = frozenset({address("198.18.0.9")})
+    learned = {
+        (address("198.18.0.1"), 443): known.expires,
+        (address("198.18.0.2"), 443): 1.0,
+        (address("198.18.0.9"), 443): 500.0,
+        (address("127.0.0.1"), 443): 500.0,
+    }
+    assert held.adopt(learned, 1.0, own=own) == Change()
+    (later,) = held.adopt({(address("198.18.0.1"), 443): 500.0}, 1.0).rewrite
+    assert set(later.hosts) == {UNKNOWN_HOST, "ghcr.io"}
+
+
+def test_what_was_adopted_does_not_outlive_another_policy() -> None:
+    """Nobody can tell whether the new one permits it."""
+    held = bindings()
+    held.adopt({(address("198.18.0.1"), 443): 500.0}, 0.0)
+    change = held.retain(grants("*.pkg.dev", "ghcr.io"), 1.0, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
+    assert targets(change.delete) == [("198.18.0.1", 443)]
+
+
+def test_what_gives_way_is_counted() -> None:
+    """By answers and by what is adopted, and not by what ends."""
+    held = bindings(capacity=2)
+    observe(held, "ghcr.io", ["198.18.0.1", "198.18.0.2"], 0.0, ttl_s=100)
+    assert held.gave_way == 0
+    change = observe(held, "ghcr.io", ["198.18.0.3"], 0.0, ttl_s=200)
+    assert (held.gave_way, len(change.delete)) == (1, 1)
+    adopted = held.adopt({(address("198.18.0.4"), 443): 450.0}, 0.0)
+    assert (held.gave_way, len(adopted.delete)) == (2, 1)
+    held.expire(1000.0)
+    assert held.gave_way == 2

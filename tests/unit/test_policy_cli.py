@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from enforcer.cli.policy import policy
+from enforcer.cli.main import cli
 from enforcer.core.data import data_text
 from enforcer.errors import PolicyError
 
@@ -55,7 +55,7 @@ lifetime   TTL, at least 5 s, and 7 s of grace
 
 def run(*arguments: str | Path) -> Result:
     """Run `enforcer policy` with *arguments*; errors come out as they are raised."""
-    return CliRunner().invoke(policy, [str(a) for a in arguments], catch_exceptions=False)
+    return CliRunner().invoke(cli, ["policy", *map(str, arguments)], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -188,5 +188,5 @@ def test_schema_prints_a_json_schema() -> None:
 @pytest.mark.parametrize("color", [True, False])
 def test_colour_is_for_terminals_only(full: Path, color: bool) -> None:
     """What is piped into a file has no escape codes in it."""
-    result = CliRunner().invoke(policy, ["validate", str(full)], color=color)
+    result = CliRunner().invoke(cli, ["policy", "validate", str(full)], color=color)
     assert ("\x1b[" in result.output) is color

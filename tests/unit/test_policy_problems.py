@@ -172,7 +172,9 @@ def test_what_is_no_document_is_one_problem(text: str, line: int, reason: str, h
         ("resolvers: [167772213]", 3, "resolvers[0]", "is no address", "10.0.0.53"),
         ("resolvers: [0.0.0.0]", 3, "resolvers[0]", "of one machine", "10.0.0.53"),
         ("resolvers: ['ff02::fb']", 3, "resolvers[0]", "of one machine", "10.0.0.53"),
-        ("resolvers: ['fe80::1%eth0']", 3, "resolvers[0]", "has a zone", "resolvers: system"),
+        ("resolvers: ['fe80::1%eth0']", 3, "resolvers[0]", "is link-local", "another address"),
+        ("resolvers: ['169.254.169.253']", 3, "resolvers[0]", "is link-local", "another address"),
+        ("resolvers: ['2001:db8::1%eth0']", 3, "resolvers[0]", "has a zone", "without"),
         ("resolvers: ['::ffff:10.0.0.1']", 3, "resolvers[0]", "IPv4", "write 10.0.0.1"),
         # dns
         ("dns: 60", 3, "dns", "must be a mapping with min_ttl and grace, not 60", "min_ttl: 60"),

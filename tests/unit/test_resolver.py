@@ -161,6 +161,41 @@ def test_a_truncated_answer_is_fetched_over_tcp() -> None:
     assert len({a.query.id for a in server.asked}) > 2
 
 
+@pytest.mark.parametrize(("addresses", "tcp"), [(60, False), (100, True)])
+def test_a_long_answer_that_fits_into_a_datagram_needs_no_tcp(addresses: int, tcp: bool) -> None:
+    """Queries offer a datagram of 1,232 bytes; what is longer comes over TCP as before."""
+
+    def fitting(asked: Asked) -> Sequence[bytes]:
+        wire = reply(asked, *(f"60 198.18.0.{i}" for i in range(1, addresses + 1)))
+        fits = asked.tcp or len(wire) <= max(asked.query.payload, 512)
+        return [wire if fits else reply(asked, truncated=True)]
+
+    with Nano(fitting) as server:
+        (result,) = lookup(server)
+    assert len(found(result)) == addresses
+    assert any(a.tcp for a in server.asked) is tcp
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.FORMERR, dns.rcode.NOTIMP])
+@pytest.mark.parametrize("header_only", [False, True])
+def test_a_server_older_than_edns_is_asked_without(
+    rcode: dns.rcode.Rcode, header_only: bool
+) -> None:
+    """RFC 6891 section 7: FORMERR or NOTIMP to the OPT record is no answer to the question."""
+
+    def old(asked: Asked) -> Sequence[bytes]:
+        if asked.query.edns < 0:
+            return both(asked)
+        if not header_only:
+            return [reply(asked, rcode=rcode)]
+        return [asked.query.id.to_bytes(2, "big") + bytes((0x80, rcode)) + bytes(8)]
+
+    with Nano(old) as server:
+        (result,) = lookup(server)
+    assert found(result) == {"198.18.0.1", "2001:db8::1"}
+    assert result.errors == ()
+
+
 def test_an_answer_over_tcp_is_checked_like_any_other() -> None:
     """An answer to another question is no answer, though the connection is the right one."""
 
