@@ -28,6 +28,9 @@ from enforcer.log import LOGGER
 
 # How soon a changed resolver, uplink or own address is followed.
 FOLLOW_EVERY_S = 5.0
+# An answer wakes us and its reader at once. The kernel has opened the way already:
+# woken first, and for longer, we would only delay the connection it was asked for.
+NICENESS = 10
 
 
 def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, findings: Findings) -> None:
@@ -148,6 +151,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
+        # On Linux each thread has its own; those started later inherit it.
+        os.nice(NICENESS)
+        await self._kernel.run(os.nice, NICENESS)
         policy = self._enforcement.in_force.policy
         LOGGER.info(
             "%s the policy of %s: %d hosts, %d addresses open",
