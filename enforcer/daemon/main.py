@@ -30,6 +30,9 @@ from enforcer.log import LOGGER
 
 # Answers that are taken before anything else gets its turn: some milliseconds.
 EVENTS_AT_ONCE = 64
+# An answer wakes us and its reader at once. The kernel has opened the way already:
+# woken first, and for longer, we would only delay the connection it was asked for.
+NICENESS = 10
 
 
 def run(
@@ -164,6 +167,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
+        # On Linux each thread has its own; those started later inherit it.
+        os.nice(NICENESS)
+        await self._kernel.run(os.nice, NICENESS)
         policy = self._enforcement.in_force.policy
         LOGGER.info(
             "%s the policy of %s: %d hosts, %d addresses open",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enforcer.edge.programs import Programs
+from tests.bpf.conftest import told
 from tests.bpf.corpus.fuzz import fuzz, message, numbered
 from tests.bpf.corpus.oddities import Odd, oddities
 from tests.bpf.corpus.parsers import Opened, Parsers
@@ -22,9 +23,12 @@ EXAMPLES = 1_500
 
 
 @pytest.fixture(scope="module")
-def parsers(loaded: Programs) -> Parsers:
-    """Both parsers with one policy."""
-    return Parsers(loaded)
+def parsers() -> Iterator[Parsers]:
+    """Both parsers with one policy; queries that stay unanswered here are nobody else's."""
+    programs = told()
+    programs.open_events()
+    yield Parsers(programs)
+    programs.close()
 
 
 def listed(pairs: Opened) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
+from enforcer.daemon.main import NICENESS
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt
@@ -40,6 +43,18 @@ def test_an_orderly_stop_leaves_nothing(lab: Lab, policy: str, number: signal.Si
         assert enforcer.process.wait(10) == 0
     assert footprint(lab.net) == before
     assert _outcomes(lab) == OPEN
+
+
+def test_an_enforcing_daemon_lets_others_run_first(lab: Lab, policy: str) -> None:
+    """Its threads have a lower priority than the applications that an answer wakes with it.
+
+    At equal priority two CPUs with a busy client took 1.4 to 1.6 times as long from
+    query to connection as without a firewall, the daemon's turn coming before the client's.
+    """
+    with running(lab.net, policy) as enforcer:
+        threads = Path(f"/proc/{enforcer.process.pid}/task").iterdir()
+        niceness = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads}
+    assert niceness == {os.getpriority(os.PRIO_PROCESS, 0) + NICENESS}
 
 
 def test_off_removes_everything(lab: Lab, policy: str) -> None:

@@ -80,15 +80,6 @@ def test_a_cgroup_that_is_none_is_refused(shared_lab: Lab, policy: str) -> None:
     assert "/proc" in refused.stderr
 
 
-def test_an_interface_without_room_for_clsact_is_refused(lab: Lab, policy: str) -> None:
-    """Another program's ingress qdisc where clsact belongs: 1, naming the interface."""
-    lab.net.host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
-    refused = _refused(lab, Enforcer(lab.net, policy))
-    assert refused.status == 1
-    assert "eth0" in refused.stderr
-    assert "clsact" in refused.stderr
-
-
 def test_a_machine_without_cgroup2_is_refused(lab: Lab, policy: str) -> None:
     """No cgroup v2, and a kernel that can't mount it: one error that says so."""
     enforcer = Enforcer(lab.net, policy)

@@ -1,0 +1,160 @@
+"""What the kernel tells of a daemon's BPF programs and maps: run times, memory.
+
+Found through the descriptors that the process holds, so that others on the
+machine are not counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from enforcer.edge.bpf import (
+    OBJ_GET_INFO_BY_FD,
+    PROG_GET_FD_BY_ID,
+    ById,
+    InfoByFd,
+    bpf,
+    program_id,
+)
+
+_ENABLE_STATS = 32  # enum bpf_cmd; since Linux 5.8
+_TEST_RUN = 10
+_STATS_RUN_TIME = 0  # enum bpf_stats_type
+_NAME_AT, _NAME_SIZE = 64, 16  # of the name in struct bpf_prog_info
+
+
+_LOAD, _SCHED_CLS = 5, 3  # enum bpf_cmd, enum bpf_prog_type
+# "r0 = 0" and "exit", as struct bpf_insn
+_EMPTY = struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+
+
+class _Load(ctypes.Structure):
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+    )
+
+
+class _EnableStats(ctypes.Structure):
+    _fields_ = (("type", ctypes.c_uint32),)
+
+
+class _TestRun(ctypes.Structure):
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+    )
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded program and how often it ran for how long, while statistics were on."""
+
+    id: int
+    name: str
+    run_time_ns: int
+    runs: int
+
+
+@contextlib.contextmanager
+def statistics() -> Iterator[None]:
+    """Have the kernel time every BPF program until the block ends, or this process."""
+    fd = bpf(_ENABLE_STATS, _EnableStats(_STATS_RUN_TIME))
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def programs(pid: int) -> tuple[Program, ...]:
+    """Return the programs that the process holds."""
+    found = {}
+    for info in _descriptors(pid):
+        if "prog_id" in info:
+            number = int(info["prog_id"])
+            times = int(info["run_time_ns"]), int(info["run_cnt"])
+            found[number] = Program(number, _name(number), *times)
+    return tuple(found.values())
+
+
+def map_bytes(pid: int) -> int:
+    """Return the kernel memory of the maps that the process holds."""
+    found = {i["map_id"]: int(i["memlock"]) for i in _descriptors(pid) if "map_id" in i}
+    return sum(found.values())
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of the process."""
+    status = _fields(Path(f"/proc/{pid}/status").read_text())
+    return int(status["VmRSS"].split()[0]) << 10
+
+
+def run_ns(program_id: int, packet: bytes, repeat: int) -> int:
+    """Run a program *repeat* times on *packet*; return the mean nanoseconds of a run."""
+    fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
+    try:
+        data = ctypes.create_string_buffer(packet, len(packet))
+        attr = _TestRun(
+            prog_fd=fd,
+            data_in=ctypes.addressof(data),
+            data_size_in=len(packet),
+            repeat=repeat,
+        )
+        bpf(_TEST_RUN, attr)
+        return int(attr.duration)
+    finally:
+        os.close(fd)
+
+
+def empty_ns(repeat: int) -> float:
+    """Return the nanoseconds that statistics give each run of a program that does nothing."""
+    code, licence = ctypes.create_string_buffer(_EMPTY), ctypes.create_string_buffer(b"GPL")
+    attr = _Load(
+        prog_type=_SCHED_CLS,
+        insn_cnt=len(_EMPTY) // 8,
+        insns=ctypes.addressof(code),
+        license=ctypes.addressof(licence),
+    )
+    fd = bpf(_LOAD, attr)
+    try:
+        number = program_id(fd)
+        run_ns(number, bytes(64), repeat)
+        (mine,) = (each for each in programs(os.getpid()) if each.id == number)
+        return mine.run_time_ns / mine.runs
+    finally:
+        os.close(fd)
+
+
+def _descriptors(pid: int) -> Iterator[dict[str, str]]:
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            yield _fields(path.read_text())
+
+
+def _fields(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def _name(program_id: int) -> str:
+    fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
+    try:
+        info = ctypes.create_string_buffer(_NAME_AT + _NAME_SIZE)
+        bpf(OBJ_GET_INFO_BY_FD, InfoByFd(fd, len(info), ctypes.addressof(info)))
+        return info.raw[_NAME_AT:].rstrip(b"\0").decode()
+    finally:
+        os.close(fd)
