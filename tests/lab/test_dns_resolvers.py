@@ -63,8 +63,8 @@ def wrong_question(query: dns.message.Message) -> bytes:
 
 
 def garbage(query: dns.message.Message) -> bytes:
-    """Answer with the right header and question, and nonsense after them."""
-    wire = bytearray(dns.message.make_response(query).to_wire())
+    """Answer with an address for the right question, and nonsense after it."""
+    wire = bytearray(answer(query).to_wire())
     wire[6:8] = b"\x00\x09"
     return bytes(wire) + b"\xff" * 40
 
