@@ -14,19 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.edge.bpf import (
-    OBJ_GET_INFO_BY_FD,
-    PROG_GET_FD_BY_ID,
-    ById,
-    InfoByFd,
-    bpf,
-    program_id,
-)
+from enforcer.edge.bpf import PROG_GET_FD_BY_ID, ById, bpf, program_id, program_name
+from tests.bpf.run import mean_ns
 
 _ENABLE_STATS = 32  # enum bpf_cmd; since Linux 5.8
-_TEST_RUN = 10
 _STATS_RUN_TIME = 0  # enum bpf_stats_type
-_NAME_AT, _NAME_SIZE = 64, 16  # of the name in struct bpf_prog_info
 
 
 _LOAD, _SCHED_CLS = 5, 3  # enum bpf_cmd, enum bpf_prog_type
@@ -45,19 +37,6 @@ class _Load(ctypes.Structure):
 
 class _EnableStats(ctypes.Structure):
     _fields_ = (("type", ctypes.c_uint32),)
-
-
-class _TestRun(ctypes.Structure):
-    _fields_ = (
-        ("prog_fd", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_uint64),
-        ("data_out", ctypes.c_uint64),
-        ("repeat", ctypes.c_uint32),
-        ("duration", ctypes.c_uint32),
-    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +66,7 @@ def programs(pid: int) -> tuple[Program, ...]:
         if "prog_id" in info:
             number = int(info["prog_id"])
             times = int(info["run_time_ns"]), int(info["run_cnt"])
-            found[number] = Program(number, _name(number), *times)
+            found[number] = Program(number, program_name(number), *times)
     return tuple(found.values())
 
 
@@ -107,15 +86,7 @@ def run_ns(program_id: int, packet: bytes, repeat: int) -> int:
     """Run a program *repeat* times on *packet*; return the mean nanoseconds of a run."""
     fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
     try:
-        data = ctypes.create_string_buffer(packet, len(packet))
-        attr = _TestRun(
-            prog_fd=fd,
-            data_in=ctypes.addressof(data),
-            data_size_in=len(packet),
-            repeat=repeat,
-        )
-        bpf(_TEST_RUN, attr)
-        return int(attr.duration)
+        return mean_ns(fd, packet, repeat)
     finally:
         os.close(fd)
 
@@ -148,13 +119,3 @@ def _descriptors(pid: int) -> Iterator[dict[str, str]]:
 def _fields(text: str) -> dict[str, str]:
     pairs = (line.partition(":") for line in text.splitlines())
     return {name: value.strip() for name, _, value in pairs}
-
-
-def _name(program_id: int) -> str:
-    fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
-    try:
-        info = ctypes.create_string_buffer(_NAME_AT + _NAME_SIZE)
-        bpf(OBJ_GET_INFO_BY_FD, InfoByFd(fd, len(info), ctypes.addressof(info)))
-        return info.raw[_NAME_AT:].rstrip(b"\0").decode()
-    finally:
-        os.close(fd)

@@ -42,8 +42,17 @@ class _Skb(ctypes.Structure):
     )
 
 
-def run(program_fd: int, packet: bytes, repeat: int = 1) -> int:
+def run(program_fd: int, packet: bytes) -> int:
     """Run the program on *packet*, an Ethernet frame; return what it returned, signed."""
+    return ctypes.c_int32(_test_run(program_fd, packet, 1).retval).value
+
+
+def mean_ns(program_fd: int, packet: bytes, repeat: int) -> int:
+    """Run the program *repeat* times on *packet*; return the mean nanoseconds of a run."""
+    return int(_test_run(program_fd, packet, repeat).duration)
+
+
+def _test_run(program_fd: int, packet: bytes, repeat: int) -> _Attr:
     data = ctypes.create_string_buffer(packet, len(packet))
     attr = _Attr(
         prog_fd=program_fd,
@@ -52,7 +61,7 @@ def run(program_fd: int, packet: bytes, repeat: int = 1) -> int:
         repeat=repeat,
     )
     bpf(PROG_TEST_RUN, attr)
-    return ctypes.c_int32(attr.retval).value
+    return attr
 
 
 def mark_of(program_fd: int, packet: bytes, mark: int = 0) -> int:

@@ -15,13 +15,14 @@ import dns.name
 import dns.rrset
 import pytest
 
+from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt, attempts
 from tests.lab.guarded import connect, listener
 from tests.lab.lab import PORTS, Lab
 from tests.lab.nameserver import Nameserver
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED
-from tests.lab.threats import FRESH_ZONE, Labs, reaches, two_labs
+from tests.lab.threats import Labs, reaches, two_labs
 from tests.lab.topology import RESOLVERS
 from tests.lab.wait import until
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED
 from tests.lab.threats import (
-    FRESH_ZONE,
     ORIGINS,
     RAW_ORIGINS,
     Labs,

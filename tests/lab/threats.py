@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab, new_lab
@@ -17,14 +18,6 @@ from tests.lab.registry import ALLOWED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FRESH_ZONE = "fresh.lab.test"
-POLICY = f"""\
-version: 1
-organization: lab
-hosts:
-  - registry.allowed.test
-  - "*.{FRESH_ZONE}"
-"""
 ORIGINS = ("host", "user", "user namespace", "container")
 # Those that may open raw sockets.
 RAW_ORIGINS = ("host", "container")
