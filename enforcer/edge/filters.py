@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from functools import partial
+from typing import Any
+
+from pyroute2.netlink.exceptions import NetlinkError
 
 from enforcer.core.interfaces import Interface, Program
-from enforcer.edge.rtnetlink import (  # noqa: TID251 - its base
-    CREATE,
-    EXCLUSIVE,
-    NESTED,
-    Rtnetlink,
-    attribute,
-    attributes,
-    text,
-    translated,
-)
+from enforcer.edge.rtnetlink import Rtnetlink, translated  # noqa: TID251 - its base
 from enforcer.errors import DatapathError
 
-# linux/rtnetlink.h
-_NEWQDISC, _DELQDISC, _GETQDISC = 36, 37, 38
-_NEWTFILTER, _DELTFILTER, _GETTFILTER = 44, 45, 46
-# family, interface, handle, parent, info
-_TC = struct.Struct("=BxxxiIII")
-# linux/pkt_sched.h: the handle of clsact, its parent and those of its two hooks.
-_CLSACT_HANDLE, _CLSACT_PARENT = 0xFFFF0000, 0xFFFFFFF1
+# linux/pkt_sched.h: the parents of the two hooks of clsact.
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 _CLSACT = "clsact"
 _BPF = "bpf"
@@ -46,23 +35,9 @@ HOOKS = {
 }
 
 
-class _Attribute(IntEnum):
-    """linux/rtnetlink.h: TCA_*."""
-
-    KIND = 1
-    OPTIONS = 2
-
-
-class _Bpf(IntEnum):
-    """linux/pkt_cls.h: TCA_BPF_*, nested in OPTIONS."""
-
-    FD = 6
-    NAME = 7
-    FLAGS = 8
-    ID = 11
-
-
-_DIRECT_ACTION = 1  # TCA_BPF_FLAG_ACT_DIRECT
+# linux/pkt_cls.h: TCA_BPF_ID, and its length, type and value.
+_BPF_ID = 11
+_ID = struct.Struct("=HHI")
 
 
 @dataclass(frozen=True)
@@ -75,7 +50,6 @@ class _Filter:
         program_id: 0 unless it is a bpf filter.
     """
 
-    index: int
     parent: int
     handle: int
     info: int
@@ -119,23 +93,18 @@ class Filters:
             interface: as listed a moment ago.
             programs: their descriptors.
         """
-        with translated(f'attach to interface "{interface.name}"'):
-            try:
-                self._ensure_clsact(interface)
-                for program, fd in programs.items():
-                    self._put(interface.index, program, fd)
-            except OSError as exc:
-                if exc.errno != errno.ENODEV:
-                    raise
+        with translated(f'attach to interface "{interface.name}"'), _unless_gone():
+            self._ensure_clsact(interface)
+            for program, fd in programs.items():
+                self._put(interface.index, program, fd)
 
     def attached(self) -> dict[int, dict[Program, int]]:
         """Return the id of each program of ours, by the index of its interface."""
         found: dict[int, dict[Program, int]] = {}
-        with translated("list filters"):
-            for index in self._with_clsact():
-                for each in self._filters(index):
-                    if each.program is not None:
-                        found.setdefault(index, {})[each.program] = each.program_id
+        for index in self._with_clsact():
+            for each in self._filters(index):
+                if each.program is not None:
+                    found.setdefault(index, {})[each.program] = each.program_id
         return found
 
     def detach(self, unwanted: Mapping[int, Collection[Program]] | None = None) -> None:
@@ -146,50 +115,48 @@ class Filters:
         Args:
             unwanted: programs by the index of their interface; None: all of ours.
         """
-        with translated("detach filters"):
-            for index in self._with_clsact() if unwanted is None else unwanted:
-                programs = frozenset(Program) if unwanted is None else unwanted[index]
-                try:
-                    self._detach_from(index, programs)
-                except OSError as exc:
-                    if exc.errno != errno.ENODEV:
-                        raise
+        for index in self._with_clsact() if unwanted is None else unwanted:
+            programs = frozenset(Program) if unwanted is None else unwanted[index]
+            with translated("detach filters"), _unless_gone():
+                self._detach_from(index, programs)
 
     def _detach_from(self, index: int, programs: Collection[Program]) -> None:
         present = tuple(self._filters(index))
         ours = tuple(each for each in present if each.program in programs)
         for each in ours:
-            body = _TC.pack(socket.AF_UNSPEC, index, each.handle, each.parent, each.info)
-            self._netlink.change(_DELTFILTER, body + _kind(_BPF))
+            self._netlink.ipr.tc(
+                "del-filter", _BPF, index, each.handle, parent=each.parent, info=each.info
+            )
         if ours and len(ours) == len(present):
-            body = _TC.pack(socket.AF_UNSPEC, index, _CLSACT_HANDLE, _CLSACT_PARENT, 0)
-            self._netlink.change(_DELQDISC, body)
+            self._netlink.ipr.tc("del", _CLSACT, index)
 
     def _put(self, index: int, program: Program, fd: int) -> None:
         parent, handle = HOOKS[program]
         present = tuple(self._listed(index, parent))
         old = next((each for each in present if each.program is program), None)
         if old is not None:
-            handle, priority = old.handle, old.priority
+            handle, info = old.handle, old.info
         else:
-            priority = _free_priority(handle, present)
-        options = attribute(_Bpf.FD, struct.pack("=I", fd))
-        options += attribute(_Bpf.NAME, f"{_NAME_PREFIX}{program.value}\0".encode())
-        options += attribute(_Bpf.FLAGS, struct.pack("=I", _DIRECT_ACTION))
-        body = _TC.pack(socket.AF_UNSPEC, index, handle, parent, _info(priority))
-        body += _kind(_BPF) + attribute(_Attribute.OPTIONS | NESTED, options)
-        self._netlink.change(_NEWTFILTER, body, CREATE)
+            info = _free_info(handle, present)
+        self._netlink.ipr.tc(
+            "replace-filter",
+            _BPF,
+            index,
+            handle,
+            parent=parent,
+            info=info,
+            fd=fd,
+            name=_NAME_PREFIX + program.value,
+            direct_action=True,
+        )
 
     def _ensure_clsact(self, interface: Interface) -> None:
-        body = _TC.pack(
-            socket.AF_UNSPEC, interface.index, _CLSACT_HANDLE, _CLSACT_PARENT, 0
-        ) + _kind(_CLSACT)
         try:
-            self._netlink.change(_NEWQDISC, body, CREATE | EXCLUSIVE)
-        except OSError as exc:
-            if exc.errno == errno.EEXIST:
+            self._netlink.ipr.tc("add", _CLSACT, interface.index)
+        except NetlinkError as exc:
+            if exc.code == errno.EEXIST:
                 self._refuse_ingress(interface)
-            elif exc.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+            elif exc.code in (errno.ENOENT, errno.EOPNOTSUPP):
                 raise DatapathError(
                     f'this kernel has no clsact qdisc for interface "{interface.name}"',
                     hint="load the module sch_ingress, or use a kernel with CONFIG_NET_SCH_INGRESS",
@@ -199,60 +166,65 @@ class Filters:
 
     def _refuse_ingress(self, interface: Interface) -> None:
         # Adding to its egress side would succeed, and run on ingress.
-        request = _TC.pack(socket.AF_UNSPEC, interface.index, 0, _CLSACT_PARENT, 0)
-        if _qdisc_kind(self._netlink.get(_GETQDISC, request)) != _CLSACT:
+        if interface.index not in self._with_clsact():
             raise DatapathError(
                 f'interface "{interface.name}" has somebody\'s ingress qdisc in place of clsact',
                 hint=f"remove it: tc qdisc del dev {interface.name} ingress",
             )
 
     def _with_clsact(self) -> tuple[int, ...]:
-        found = []
-        for message in self._netlink.dump(_GETQDISC, _TC.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
-            _, index, _, _, _ = _TC.unpack_from(message)
-            if _qdisc_kind(message) == _CLSACT:
-                found.append(index)
-        return tuple(found)
+        qdiscs = self._netlink.listed("qdiscs", self._netlink.ipr.get_qdiscs)
+        return tuple(each["index"] for each in qdiscs if each.get_attr("TCA_KIND") == _CLSACT)
 
     def _filters(self, index: int) -> Iterator[_Filter]:
         for parent in (INGRESS, EGRESS):
             yield from self._listed(index, parent)
 
     def _listed(self, index: int, parent: int) -> Iterator[_Filter]:
-        request = _TC.pack(socket.AF_UNSPEC, index, 0, parent, 0)
-        for message in self._netlink.dump(_GETTFILTER, request):
-            each = _filter(message)
-            if each.handle:  # zero: the head of a priority, not a filter
-                yield each
+        listing = partial(self._netlink.ipr.get_filters, index=index, parent=parent)
+        for message in self._netlink.listed("filters", listing):
+            if message["handle"]:  # zero: the head of a priority, not a filter
+                yield _filter(message)
 
 
-def _qdisc_kind(message: bytes) -> str:
-    return text(attributes(message, _TC.size)[_Attribute.KIND])
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as exc:
+        if exc.code != errno.ENODEV:
+            raise
 
 
-def _filter(message: bytes) -> _Filter:
-    _, index, handle, parent, info = _TC.unpack_from(message)
-    found = attributes(message, _TC.size)
-    kind = text(found[_Attribute.KIND])
-    options = attributes(found.get(_Attribute.OPTIONS, b"")) if kind == _BPF else {}
-    name = text(options.get(_Bpf.NAME, b""))
-    (program_id,) = struct.unpack("=I", options.get(_Bpf.ID, bytes(4)))
-    return _Filter(index, parent, handle, info, kind, name, program_id)
+def _filter(message: Any) -> _Filter:
+    kind = message.get_attr("TCA_KIND")
+    options = message.get_attr("TCA_OPTIONS") if kind == _BPF else None
+    return _Filter(
+        parent=message["parent"],
+        handle=message["handle"],
+        info=message["info"],
+        kind=kind,
+        name=options.get_attr("TCA_BPF_NAME") or "" if options else "",
+        program_id=_program_id(options) if options else 0,
+    )
 
 
-def _free_priority(handle: int, present: Collection[_Filter]) -> int:
+def _program_id(options: Any) -> int:
+    # pyroute2 0.9.7 has no name for it.
+    for slot in options["attrs"]:
+        attribute = slot.nla
+        if attribute["header"]["type"] == _BPF_ID:
+            _, _, program_id = _ID.unpack_from(attribute.data, attribute.offset)
+            return int(program_id)
+    return 0
+
+
+def _free_info(handle: int, present: Collection[_Filter]) -> int:
     """Return the first priority where *handle* can be added: one has one kind and protocol."""
     for priority in _PRIORITIES:
+        info = priority << 16 | socket.htons(_ETH_P_ALL)
         there = [each for each in present if each.priority == priority]
-        same = all(each.kind == _BPF and each.info == _info(priority) for each in there)
+        same = all(each.kind == _BPF and each.info == info for each in there)
         if same and all(each.handle != handle for each in there):
-            return priority
+            return info
     raise DatapathError(f"others have the first {_PRIORITIES.stop - 1} priorities of filters")
-
-
-def _info(priority: int) -> int:
-    return priority << 16 | socket.htons(_ETH_P_ALL)
-
-
-def _kind(name: str) -> bytes:
-    return attribute(_Attribute.KIND, f"{name}\0".encode())

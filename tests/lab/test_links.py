@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TypeVar
@@ -241,6 +242,14 @@ def test_interfaces_are_described(host: Namespace) -> None:
     port = interface(host, "to-container")
     assert (port.kind, port.master) == ("veth", bridge.index)
     assert interface(host, "lo") == Interface(1, "lo")
+
+
+def test_names_that_are_not_utf8_are_names(host: Namespace, programs: Programs) -> None:
+    """The kernel takes nearly any bytes; they are read as file names are."""
+    name = os.fsdecode(b"b\xff\xfe")
+    host.run("ip", "link", "add", name, "type", "bridge")
+    attach(host, descriptors(programs), name)
+    assert attached(host) == {name: frozenset(Program)}
 
 
 def test_own_addresses_are_listed(host: Namespace) -> None:
