@@ -6,6 +6,7 @@ import asyncio
 
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.waking import woken
 from enforcer.edge.inotify import FileEvents, WatchError
 from enforcer.edge.netevents import NetworkEvents
 
@@ -81,9 +82,7 @@ class Follower:
             for source in sources:
                 loop.add_reader(source, self._wake.set)
             try:
-                await asyncio.wait_for(self._wake.wait(), deadline - loop.time())
-            except asyncio.TimeoutError:
-                return
+                await woken(self._wake, deadline - loop.time())
             finally:
                 for source in sources:
                     loop.remove_reader(source)

@@ -19,6 +19,7 @@ from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
 from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.waking import woken
 from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, Resolver
 
 KEY = "lookup of "
@@ -102,7 +103,7 @@ class Lookups:
         self._start_due(begun, MAX_RUNNING)
         while self._running and (left := begun + timeout_s - time.monotonic()) > 0:
             self._wake.clear()
-            await self._woken(left)
+            await woken(self._wake, left)
             self._start_due(begun, MAX_RUNNING)
 
     async def run(self) -> None:
@@ -118,21 +119,10 @@ class Lookups:
                 full = len(self._running) >= MAX_RUNNING
                 # A finished lookup wakes us too.
                 pause = None if full or due is None else max(due - now, self._pace.wait_s())
-                await self._woken(pause)
+                await woken(self._wake, pause)
         finally:
             for task in self._running:
                 task.cancel()
-
-    async def _woken(self, within_s: float | None) -> None:
-        # Before Python 3.12 wait_for() forgets a cancellation that comes with a wake-up.
-        timer = None
-        if within_s is not None:
-            timer = asyncio.get_running_loop().call_later(within_s, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     def soon(self, name: dns.name.Name) -> None:
         """Look *name* up now: an answer to somebody else's query for it came incomplete."""
