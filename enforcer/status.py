@@ -13,7 +13,7 @@ from typing import Any
 
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import FORWARD_CHAIN, OUTPUT_CHAIN
+from enforcer.core.ruleset import JUDGING_CHAINS
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters
@@ -48,7 +48,7 @@ class KernelState:
     @property
     def enforcing(self) -> bool:
         """Whether packets of the machine and of its containers are judged."""
-        return self.table.present and {OUTPUT_CHAIN, FORWARD_CHAIN} <= set(self.table.hooks)
+        return self.table.present and not set(JUDGING_CHAINS) & set(self.table.missing)
 
     def programs(self, interface: Interface) -> frozenset[Program]:
         """Return the programs of ours on *interface*."""
@@ -59,8 +59,9 @@ class KernelState:
         if not self.table.present:
             return [_problem("the nftables table is gone: nothing is denied", REPAIR)]
         found = []
-        if not self.enforcing:
-            found.append(_problem("chains of the nftables table are missing", REPAIR))
+        if self.table.missing:
+            names = ", ".join(self.table.missing)
+            found.append(_problem(f"chains of the nftables table are missing: {names}", REPAIR))
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
             found.append(_problem(text, REPAIR))

@@ -7,7 +7,7 @@ chains and its counter.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address, Network
@@ -23,7 +23,8 @@ DENIED_COUNTER = "denied"
 OUTPUT_CHAIN = "output"
 INPUT_CHAIN = "input"
 FORWARD_CHAIN = "forward"
-BASE_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)
+JUDGING_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)  # what leaves passes one of them
+BASE_CHAINS = (*JUDGING_CHAINS, INPUT_CHAIN)
 LEARNED_CHAIN = "learned"
 PERMITTED_CHAIN = "permitted"
 DESTINATIONS_CHAIN = "destinations"
@@ -126,6 +127,17 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     # Declared first: deleting a table that does not exist is an error, and
     # `destroy` needs nft 1.0.8 and Linux 6.3.
     return "\n".join((table, f"delete {table}", *block(table, body)[:-1])) + "\n"
+
+
+def missing_chains(has: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return the base chains that our table should have and has not.
+
+    Args:
+        has: tells whether it has the chain of that name.
+    """
+    # The chains that the label is set in exist where the kernel has labels.
+    labelling = (INPUT_CHAIN,) if has(INSIDE_CHAIN) else ()
+    return tuple(name for name in (*JUDGING_CHAINS, *labelling) if not has(name))
 
 
 def _hook(name: str) -> str:

@@ -13,7 +13,14 @@ from typing import Any
 
 from enforcer.core.addresses import Address
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, LAST_CHAIN, TABLE
+from enforcer.core.ruleset import (
+    BASE_CHAINS,
+    DENIED_COUNTER,
+    FAMILY,
+    LAST_CHAIN,
+    TABLE,
+    missing_chains,
+)
 from enforcer.core.sets import SETS
 
 
@@ -42,7 +49,7 @@ class TableState:
         present: the table exists.
         mode: what it does to a packet that nothing permits; None when it is not
             a ruleset of ours, or not a whole one.
-        hooks: the base chains it has, by name.
+        missing: the base chains that it should have and has not.
         elements: of both allow sets, if the listing has elements at all.
         denied: packets counted as denied since the ruleset was applied; None
             where the kernel has no counters.
@@ -50,12 +57,12 @@ class TableState:
 
     present: bool
     mode: Mode | None
-    hooks: tuple[str, ...]
+    missing: tuple[str, ...]
     elements: tuple[ListedElement, ...]
     denied: int | None
 
 
-ABSENT = TableState(present=False, mode=None, hooks=(), elements=(), denied=None)
+ABSENT = TableState(present=False, mode=None, missing=(), elements=(), denied=None)
 
 
 def parse_listing(text: str) -> TableState:
@@ -71,12 +78,14 @@ def parse_listing(text: str) -> TableState:
         objects = [each for each in json.loads(text)["nftables"] if _is_ours(each)]
         chains = [each["chain"] for each in objects if "chain" in each]
         names = {chain["name"] for chain in chains}
+        # No packet comes to a chain called `output` that has lost its hook.
+        reached = {c["name"] for c in chains if "hook" in c or c["name"] not in BASE_CHAINS}
         counters = [each["counter"] for each in objects if "counter" in each]
         sets = [each["set"] for each in objects if "set" in each]
         return TableState(
             present=bool(objects),
             mode=next((mode for mode, chain in LAST_CHAIN.items() if chain in names), None),
-            hooks=tuple(chain["name"] for chain in chains if "hook" in chain),
+            missing=missing_chains(reached.__contains__) if objects else (),
             elements=tuple(_elements(sets)),
             denied=next((c["packets"] for c in counters if c["name"] == DENIED_COUNTER), None),
         )

@@ -130,7 +130,7 @@ class Daemon:
             changes={"/reload": self._reload, "/off": self._off},
         )
         # A killed predecessor left the machine closed: a failed start keeps it so.
-        closed = await self._kernel.run(self._datapath.firewall.is_whole)
+        closed = await self._kernel.run(self._datapath.firewall.judges)
         events = self._datapath.programs.open_events()
         tasks: list[asyncio.Future[Any]] = []
         try:

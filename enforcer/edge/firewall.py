@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import BASE_CHAINS, FAMILY, TABLE
+from enforcer.core.ruleset import FAMILY, JUDGING_CHAINS, TABLE, missing_chains
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, TableState, parse_listing
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
@@ -35,15 +35,11 @@ class Firewall:
 
     It belongs to the network namespace it is made in, and to one thread at a time.
 
-    Args:
-        nft: the program, as a path or a name to be found in PATH.
-
     Raises:
         DatapathError: the kernel gives no netlink socket.
     """
 
-    def __init__(self, nft: str = "nft") -> None:
-        self._nft = nft
+    def __init__(self) -> None:
         try:
             self._elements = ElementSocket()
         except OSError as exc:
@@ -59,7 +55,7 @@ class Firewall:
         Raises:
             DatapathError: nft or the kernel refused; nothing was changed.
         """
-        done = self._run((self._nft, "-f", "-"), text)
+        done = _nft(("-f", "-"), text)
         if done.returncode:
             raise _translated("nft refused the ruleset", done.stderr)
 
@@ -71,15 +67,26 @@ class Firewall:
         """
         self.apply(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
 
-    def is_whole(self) -> bool:
+    def judges(self) -> bool:
         """Tell whether our table judges packets: cheap, however many elements it holds.
 
         Raises:
             DatapathError: the kernel does not say.
         """
+        return all(map(self._has_chain, JUDGING_CHAINS))
+
+    def is_whole(self) -> bool:
+        """Tell whether our table has all that belongs to one like it: as cheap.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        return not missing_chains(self._has_chain)
+
+    def _has_chain(self, name: str) -> bool:
         # nft 1.0.6 reads all elements even for `list tables inet`: 1.3 s with full sets.
         try:
-            return all(map(self._elements.has_chain, BASE_CHAINS))
+            return self._elements.has_chain(name)
         except OSError as exc:
             raise DatapathError(f"can't look for our table: {exc.strerror}") from exc
 
@@ -101,7 +108,7 @@ class Firewall:
         return self._listed("-j", "-t", "list", "ruleset", FAMILY)
 
     def _listed(self, *arguments: str) -> TableState:
-        done = self._run((self._nft, *arguments), "")
+        done = _nft(arguments, "")
         if done.returncode:
             if done.stderr.startswith(f"Error: {_NO_SUCH}"):
                 return ABSENT
@@ -148,26 +155,22 @@ class Firewall:
                 f"{address} port {port}: {os.strerror(number)}"
             )
 
-    def _run(self, argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                argv,
-                input=text,
-                capture_output=True,
-                check=False,
-                env={**os.environ, "LC_ALL": "C"},  # the messages are read
-                text=True,
-                timeout=_NFT_TIMEOUT_S,
-            )
-        except FileNotFoundError as exc:
-            raise _not_found(argv[0]) from exc
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise DatapathError(f"{argv[0]}: {exc}") from exc
 
-
-def _not_found(program: str) -> DatapathError:
-    package = "util-linux" if program == "unshare" else "nftables"
-    return DatapathError(f'program "{program}" not found', f"install the package {package}")
+def _nft(arguments: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ("nft", *arguments),
+            input=text,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},  # the messages are read
+            text=True,
+            timeout=_NFT_TIMEOUT_S,
+        )
+    except FileNotFoundError as exc:
+        raise DatapathError('program "nft" not found', "install the package nftables") from exc
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise DatapathError(f"nft: {exc}") from exc
 
 
 def _translated(what: str, stderr: str) -> DatapathError:

@@ -34,7 +34,7 @@ WSL = Findings(
 TABLE = TableState(
     present=True,
     mode=Mode.ENFORCE,
-    hooks=("output", "forward"),
+    missing=(),
     elements=(ListedElement(ip_address("203.0.113.1"), 443, 100, "ghcr.io"),),
     denied=7,
 )
@@ -76,6 +76,8 @@ UNRESOLVED: dict[str, str | None] = {
 }
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
 DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
+UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
+UNJUDGED = replace(WHOLE, table=replace(TABLE, missing=("output",)))
 EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 
 CASES = {
@@ -88,6 +90,8 @@ CASES = {
     ),
     "audit": (report(AUDIT, LINUX, daemon()), False, True),
     "detached": (report(DETACHED, LINUX, daemon()), True, False),
+    "input-gone": (report(UNLABELLED, LINUX, daemon()), True, False),
+    "output-gone": (report(UNJUDGED, LINUX, daemon()), False, False),
     "table-gone": (report(EMPTY, LINUX, daemon()), False, False),
     "killed": (report(WHOLE, LINUX), True, False),
     "never-started": (report(EMPTY, LINUX), False, False),

@@ -23,11 +23,11 @@ def namespace() -> Iterator[Namespace]:
         yield net.host
 
 
-def in_namespace(namespace: Namespace, nft: str, method: str, *arguments: str) -> object:
-    """Return what *method* of a firewall with *nft* returns."""
+def in_namespace(namespace: Namespace, method: str, *arguments: str) -> object:
+    """Return what *method* of a firewall returns."""
 
     def call() -> object:
-        firewall = Firewall(nft)
+        firewall = Firewall()
         try:
             return getattr(firewall, method)(*arguments)
         finally:
@@ -40,34 +40,44 @@ def in_namespace(namespace: Namespace, nft: str, method: str, *arguments: str) -
     ("method", "arguments"), [("apply", ("",)), ("remove", ()), ("inspect", ())]
 )
 def test_a_missing_program_is_named_with_its_package(
-    namespace: Namespace, method: str, arguments: tuple[str, ...]
+    namespace: Namespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    arguments: tuple[str, ...],
 ) -> None:
     """Whatever was to be done with it."""
-    with pytest.raises(DatapathError, match='"nft-is-not-here" not found') as caught:
-        in_namespace(namespace, "nft-is-not-here", method, *arguments)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DatapathError, match='"nft" not found') as caught:
+        in_namespace(namespace, method, *arguments)
     assert caught.value.hint == "install the package nftables"
 
 
 def test_a_program_that_can_not_be_started_is_an_error(
-    namespace: Namespace, tmp_path: Path
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file without the right to be executed, for instance."""
     (tmp_path / "nft").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DatapathError, match="Permission denied"):
-        in_namespace(namespace, str(tmp_path / "nft"), "inspect")
+        in_namespace(namespace, "inspect")
 
 
-def test_a_listing_that_makes_no_sense_is_an_error(namespace: Namespace) -> None:
+def test_a_listing_that_makes_no_sense_is_an_error(
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program that succeeds and says something else is not believed."""
+    (tmp_path / "nft").symlink_to("/bin/echo")
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DatapathError, match="not understood"):
-        in_namespace(namespace, "echo", "inspect")
+        in_namespace(namespace, "inspect")
 
 
 def test_an_error_names_the_line_it_is_about(namespace: Namespace) -> None:
     """The kernel's words and nft's place reach the operator."""
     text = "table inet enforcer {\n\tchain a {\n\t\tjump nowhere\n\t}\n}\n"
     with pytest.raises(EnforcerError, match=r"stdin:\d+.*nowhere"):
-        in_namespace(namespace, "nft", "apply", text)
+        in_namespace(namespace, "apply", text)
 
 
 def test_without_a_socket_there_is_no_firewall(namespace: Namespace) -> None:

@@ -47,6 +47,7 @@ def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
         for damage in (
             run("nft delete table inet enforcer"),
             run("nft delete chain inet enforcer output"),
+            run("nft delete chain inet enforcer input"),
             run("tc qdisc del dev eth0 clsact"),
             run(f"tc qdisc del dev {BRIDGE} clsact"),
             detach,

@@ -96,7 +96,7 @@ def test_a_listing_is_read() -> None:
     assert parse_listing(listing(LISTING)) == TableState(
         present=True,
         mode=Mode.ENFORCE,
-        hooks=("output",),
+        missing=("forward",),
         elements=(
             ListedElement(ip_address("198.18.0.1"), 443, 359, "ghcr.io"),
             ListedElement(ip_address("198.18.0.2"), 443, 59, ""),
@@ -123,8 +123,34 @@ def test_tables_of_others_are_not_read() -> None:
 def test_a_table_that_is_not_ours_has_no_mode() -> None:
     """Someone else's empty table of our name is present, and enforces nothing."""
     assert parse_listing(listing(LISTING[:2])) == TableState(
-        present=True, mode=None, hooks=(), elements=(), denied=None
+        present=True, mode=None, missing=("output", "forward"), elements=(), denied=None
     )
+
+
+@pytest.mark.parametrize(
+    ("gone", "missing"),
+    [
+        ((), ()),
+        (("output",), ("output",)),
+        (("input",), ("input",)),
+        # A kernel without connection labels has neither of them.
+        (("input", "inside"), ()),
+    ],
+)
+def test_missing_base_chains_are_told(gone: tuple[str, ...], missing: tuple[str, ...]) -> None:
+    """Also the one in input, where a table that labels connections needs it."""
+    chains = [
+        {"chain": {**OURS, "name": name, "hook": name}} for name in ("output", "forward", "input")
+    ]
+    chains.append({"chain": {**OURS, "name": "inside"}})
+    left = [each for each in chains if each["chain"]["name"] not in gone]
+    assert parse_listing(listing(left)).missing == missing
+
+
+def test_a_chain_without_its_hook_is_missing() -> None:
+    """It has the name of a base chain, and no packet comes to it."""
+    chains = [{"chain": {**OURS, "name": name}} for name in ("output", "forward")]
+    assert parse_listing(listing(chains)).missing == ("output", "forward")
 
 
 def test_the_last_chain_tells_the_mode() -> None:
