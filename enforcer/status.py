@@ -22,6 +22,7 @@ from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
 
 START = "start it: systemctl start enforcer"
+RESTART = "see its log; then: systemctl restart enforcer"
 REPAIR = "a running daemon puts it back within seconds"
 # What it means that one of these programs is missing.
 CONSEQUENCES = {
@@ -54,23 +55,23 @@ class KernelState:
         """Return the programs of ours on *interface*."""
         return self.attached.get(interface.index, frozenset())
 
-    def problems(self) -> list[dict[str, str | None]]:
-        """Return what is missing of a whole data plane."""
+    def problems(self, remedy: str) -> list[dict[str, str | None]]:
+        """Return what is missing of a whole data plane, and the *remedy*."""
         if not self.table.present:
-            return [_problem("the nftables table is gone: nothing is denied", REPAIR)]
+            return [_problem("the nftables table is gone: nothing is denied", remedy)]
         found = []
         if self.table.missing:
             names = ", ".join(self.table.missing)
-            found.append(_problem(f"chains of the nftables table are missing: {names}", REPAIR))
+            found.append(_problem(f"chains of the nftables table are missing: {names}", remedy))
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
-            found.append(_problem(text, REPAIR))
+            found.append(_problem(text, remedy))
         for interface in self.network.interfaces:
             missing = self.network.programs(interface) - self.programs(interface)
             for programs, consequence in CONSEQUENCES.items():
                 if lost := sorted(program.value for program in programs & missing):
                     what = f"{', '.join(lost)} not attached to {interface.name}"
-                    found.append(_problem(f"{what}: {consequence}", REPAIR))
+                    found.append(_problem(f"{what}: {consequence}", remedy))
         return found
 
 
@@ -95,21 +96,28 @@ def read_kernel(
 
 
 def report(
-    kernel: KernelState, findings: Findings, daemon: dict[str, Any] | None = None
+    kernel: KernelState,
+    findings: Findings,
+    daemon: dict[str, Any] | None = None,
+    *,
+    silent: bool = False,
 ) -> dict[str, Any]:
     """Return the document of `enforcer status --json`.
 
     Args:
         kernel: as read a moment ago.
         findings: of the kernel checks.
-        daemon: what a running daemon adds; None when none runs.
+        daemon: what a running daemon adds; None when none answers.
+        silent: one is there all the same.
     """
     problems: list[dict[str, str | None]] = []
-    if daemon is None:
+    if daemon is None and silent:
+        problems.append(_problem("the daemon is there and does not answer", RESTART))
+    elif daemon is None:
         problems.append(_problem("the daemon is not running", START))
     # Without either there is nothing that could be missing.
     if daemon is not None or kernel.table.present:
-        problems += kernel.problems()
+        problems += kernel.problems(START if daemon is None else REPAIR)
     if daemon is not None:
         problems += daemon["problems"]
     document: dict[str, Any] = {

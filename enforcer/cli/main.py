@@ -56,6 +56,9 @@ def cli(runtime_dir: Path) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # Python has none for a descriptor that whoever started us closed.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
     try:
         sys.exit(cli(prog_name="enforcer", standalone_mode=False))
     except EnforcerError as exc:
@@ -71,6 +74,9 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as exc:
+        _show(EnforcerError(f"can't write what there is to say: {exc.strerror or exc}"))
+        sys.exit(EnforcerError.exit_code)
 
 
 def _show(exc: EnforcerError) -> None:

@@ -39,17 +39,17 @@ def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
     runtime = RuntimeDir(runtime_dir)
     try:
         report = client.request("GET", runtime.socket, "/status")
-    except NotRunning:
+    except (NotRunning, client.Silent) as exc:
         if os.geteuid() != 0:
             raise
-        report = _without_daemon(runtime)
+        report = _without_daemon(runtime, silent=isinstance(exc, client.Silent))
     click.echo(json.dumps(report, indent=2) if as_json else as_text(report))
     if not report["daemon"]["running"]:
         context.exit(EXIT_NOT_RUNNING)
     context.exit(EXIT_HEALTHY if report["healthy"] else EXIT_DEGRADED)
 
 
-def _without_daemon(runtime: RuntimeDir) -> dict[str, Any]:
+def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
     # After the attempt to ask a daemon, which needs none of them.
     from enforcer.edge.filters import Filters  # noqa: PLC0415
     from enforcer.edge.firewall import Firewall  # noqa: PLC0415
@@ -60,7 +60,7 @@ def _without_daemon(runtime: RuntimeDir) -> dict[str, Any]:
     firewall, links, filters = Firewall(), Links(), Filters()
     try:
         kernel = read_kernel(firewall.inspect(), links, filters, runtime)
-        return report(kernel, suite.examine())
+        return report(kernel, suite.examine(), silent=silent)
     finally:
         filters.close()
         links.close()
@@ -78,7 +78,7 @@ def as_text(report: dict[str, Any]) -> str:
         up = _duration(daemon["uptime_s"])
         rows.append(("daemon", f"pid {daemon['pid']}, version {daemon['version']}, up {up}"))
     else:
-        rows.append(("daemon", "not running"))
+        rows.append(("daemon", "none answers"))
     rows.append(("addresses", f"{report['addresses']} open"))
     if report["denied"]["total"] is not None:
         label = "would deny" if report["mode"] == "audit" else "denied"
@@ -109,7 +109,9 @@ def _headline(report: dict[str, Any]) -> str:
     if report["healthy"]:
         return _styled("enforcing, healthy", "green")
     if not report["daemon"]["running"]:
-        return _styled("enforcing without the daemon: still learning, still denying", "yellow")
+        whole = len(report["problems"]) == 1  # that there is no daemon
+        rest = "still learning, still denying" if whole else "with problems"
+        return _styled(f"enforcing without the daemon: {rest}", "yellow")
     return _styled("enforcing, with problems", "yellow")
 
 
@@ -137,7 +139,7 @@ def _interfaces(interfaces: list[dict[str, Any]]) -> Iterator[str]:
             doing += ", containers"
         yield f"{each['name']} ({each['role']}{doing})"
     if ports:
-        yield f"{ports} more exempt"
+        yield f"{ports} more exempt" if ports < len(interfaces) else f"{ports} exempt"
 
 
 def _row(label: str, text: str, colour: str | None = None) -> list[str]:

@@ -24,7 +24,13 @@ from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers, watched_files
+from enforcer.edge.resolvconf import (
+    HINT,
+    NoResolver,
+    SystemResolvers,
+    system_resolvers,
+    watched_files,
+)
 from enforcer.edge.resolver import Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
@@ -65,7 +71,7 @@ class InForce:
         Raises:
             PolicyError: the file can't be used.
         """
-        policy = read_policy(policy_path, before)
+        policy = read_policy(policy_path, before, enforced=True)
         found = _resolvers(policy)
         return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time())
 
@@ -255,7 +261,7 @@ class Enforcement:
         else:
             self._problems.settle(OLDER)
         if wanted.notes:
-            self._problems.raise_(NOTES, Problem("; ".join(wanted.notes)))
+            self._problems.raise_(NOTES, Problem("; ".join(wanted.notes), HINT))
         else:
             self._problems.settle(NOTES)
 
@@ -270,4 +276,4 @@ def _resolvers(policy: Policy) -> SystemResolvers:
         return system_resolvers(ROOT)
     except NoResolver as exc:
         # Closed without anybody to ask, rather than open until there is.
-        return SystemResolvers((), (str(exc),))
+        return SystemResolvers((), (exc.message,))

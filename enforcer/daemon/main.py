@@ -115,6 +115,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._follower = Follower(enforcement, self._reloading, problems)
         self._signalled: set[asyncio.Task[None]] = set()
+        self._reload_waits = False
 
     async def run(self) -> None:
         """Start, serve until told to stop, and clean up.
@@ -192,6 +193,9 @@ class Daemon:
             LOGGER.error("left in the kernel: %s", exc)
 
     def _reload_soon(self) -> None:
+        if self._reload_waits:
+            return  # it has not read the file yet
+        self._reload_waits = True
         task = asyncio.ensure_future(self._reload_on_signal())
         self._signalled.add(task)
         task.add_done_callback(self._signalled.discard)
@@ -203,6 +207,7 @@ class Daemon:
 
     async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
         async with self._reloading:
+            self._reload_waits = False
             notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
             try:
                 await self._enforcement.reload()

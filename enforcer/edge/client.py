@@ -11,8 +11,9 @@ from typing import Any
 
 from enforcer.errors import EnforcerError, NotRunning
 
-# A reload of a large policy takes seconds, and waits for one that runs already.
-TIMEOUT_S = 120.0
+# A look at full sets takes seconds; a reload of a large policy too, and it waits
+# for one that runs already.
+TIMEOUT_S = {"GET": 10.0, "POST": 120.0}
 
 
 class Refused(EnforcerError):
@@ -23,14 +24,19 @@ class Refused(EnforcerError):
         self.exit_code = exit_code
 
 
+class Silent(EnforcerError):
+    """The daemon is there and does not answer."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("enforcer", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("enforcer")
         self._path = path
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self._timeout_s)
         self.sock.connect(str(self._path))
 
 
@@ -39,9 +45,11 @@ def request(method: str, path: Path, target: str) -> Any:
 
     Raises:
         NotRunning: nobody listens there.
+        Silent: somebody does, and says nothing.
         Refused: the caller may not connect, or the daemon said no.
     """
-    connection = _UnixConnection(path)
+    timeout_s = TIMEOUT_S[method]
+    connection = _UnixConnection(path, timeout_s)
     try:
         connection.request(method, target)
         response = connection.getresponse()
@@ -49,7 +57,8 @@ def request(method: str, path: Path, target: str) -> Any:
     except PermissionError as exc:
         raise Refused(f'only root may talk to "{path}"', "use sudo") from exc
     except TimeoutError as exc:
-        raise Refused(f"the daemon did not answer in {TIMEOUT_S:.0f} s", "see its log") from exc
+        text = f"the daemon did not answer within {timeout_s:.0f} s"
+        raise Silent(text, "see its log; then: systemctl restart enforcer") from exc
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
         hint = "start it: systemctl start enforcer"
         raise NotRunning(f'no enforcer listens at "{path}"', hint) from exc

@@ -31,17 +31,20 @@ HINTS = {
 }
 
 
-def read_policy(path: str | Path, before: Grants | None = None) -> Policy:
+def read_policy(
+    path: str | Path, before: Grants | None = None, *, enforced: bool = False
+) -> Policy:
     """Read the policy file at *path*.
 
     Args:
         path: of the file.
         before: of a policy whose hosts are used again where they are the same.
+        enforced: it decides what this machine may reach: only root may have written it.
 
     Raises:
         PolicyError: if there is none, if it can't be read or if it isn't valid.
     """
-    data = _read(path)
+    data = _read(path, enforced=enforced)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -87,18 +90,28 @@ def write_policy(path: str | Path, text: str, *, replace: bool) -> None:
             Path(name).unlink(missing_ok=True)
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | Path, *, enforced: bool) -> bytes:
     with _translated(path, "read"):
         # Not blocking: opening a named pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
                 raise _error(path, "is not a file", "name the policy file itself")
+            if enforced and _anybodys(about):
+                hint = f"chown root:root {path}; chmod go-w {path}"
+                raise _error(path, "can be changed by others than root", hint)
             data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         reason = f"is larger than {MAX_BYTES // 1024 // 1024} MiB"
         raise _error(path, reason, "check the path: no policy is that long")
     return data
+
+
+def _anybodys(about: os.stat_result) -> bool:
+    """Tell whether somebody else than root may write what this is *about*."""
+    group = about.st_gid != 0 and about.st_mode & stat.S_IWGRP
+    return bool(about.st_uid != 0 or group or about.st_mode & stat.S_IWOTH)
 
 
 @contextlib.contextmanager

@@ -94,6 +94,8 @@ CASES = {
     "output-gone": (report(UNJUDGED, LINUX, daemon()), False, False),
     "table-gone": (report(EMPTY, LINUX, daemon()), False, False),
     "killed": (report(WHOLE, LINUX), True, False),
+    "killed-detached": (report(DETACHED, LINUX), True, False),
+    "silent": (report(WHOLE, LINUX, silent=True), True, False),
     "never-started": (report(EMPTY, LINUX), False, False),
     "wsl": (report(WHOLE, WSL, daemon()), True, True),
 }

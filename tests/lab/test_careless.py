@@ -1,0 +1,77 @@
+"""What administrators do to a running daemon without meaning harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.lab.daemon import Enforcer
+from tests.lab.lab import Lab
+from tests.lab.wait import until
+
+pytestmark = pytest.mark.root
+
+
+def test_a_storm_of_hangups_is_a_few_reloads(enforcer: Enforcer) -> None:
+    """Each signal once was a reload of its own, and `enforcer reload` waited a minute for all."""
+    before = enforcer.log.count("policy reloaded")
+    for _ in range(2000):
+        os.kill(enforcer.process.pid, signal.SIGHUP)
+    assert enforcer.cli("reload").returncode == 0
+    assert 1 <= enforcer.log.count("policy reloaded") - before <= 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group"), [(0o666, 0, 0), (0o664, 0, 1000), (0o644, 1000, 0)]
+)
+def test_a_policy_that_others_may_change_is_refused(
+    enforcer: Enforcer, mode: int, owner: int, group: int
+) -> None:
+    """Who may write it decides what this machine reaches; what was in force still is."""
+    before = enforcer.status()["policy"]
+    enforcer.policy_file.chmod(mode)
+    os.chown(enforcer.policy_file, owner, group)
+    try:
+        done = enforcer.cli("reload", check=False)
+        assert done.returncode == 2
+        assert "can be changed by others than root" in done.stderr
+        assert "chown root:root" in done.stderr
+        assert enforcer.status()["policy"] == before
+    finally:
+        enforcer.policy_file.chmod(0o644)
+        os.chown(enforcer.policy_file, 0, 0)
+    assert enforcer.cli("reload").returncode == 0
+    assert enforcer.status()["healthy"]
+
+
+def test_status_of_a_daemon_that_hangs_comes_from_the_kernel(enforcer: Enforcer) -> None:
+    """It once waited two minutes, and then said nothing of what is enforced."""
+    enforcer.process.send_signal(signal.SIGSTOP)
+    try:
+        done = enforcer.cli("status", check=False)
+    finally:
+        enforcer.process.send_signal(signal.SIGCONT)
+    assert done.returncode == 3
+    assert "enforcing without the daemon: still learning, still denying" in done.stdout
+    assert "the daemon is there and does not answer" in done.stdout
+    until(lambda: enforcer.status()["healthy"], 20, "the daemon to go on")
+
+
+@pytest.mark.parametrize("command", ["status", "check"])
+@pytest.mark.parametrize(("redirection", "status"), [(">&-", 0), (">/dev/full", 1)])
+def test_output_that_goes_nowhere_is_no_traceback(
+    enforcer: Enforcer, shared_lab: Lab, command: str, redirection: str, status: int
+) -> None:
+    """Closed, it is not missed; a full disk is told in a line."""
+    argv = (enforcer.argv("")[0], command) if command == "check" else enforcer.argv(command)
+    script = f'exec "$@" {redirection}'
+    done = subprocess.run(
+        shared_lab.net.host.command("sh", "-c", script, "sh", *argv),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (status, status), done.stderr
