@@ -57,8 +57,8 @@ def cli(runtime_dir: Path) -> None:
 def main() -> None:
     """Run the command line and exit."""
     # Python has none for a descriptor that whoever started us closed.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we live
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         sys.exit(cli(prog_name="enforcer", standalone_mode=False))
     except EnforcerError as exc:

@@ -24,6 +24,8 @@ MAX_PORT = 65535  # RFC 9293 section 3.1
 # that DNS allows and service names use.
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 NAME = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
+# What the kernel takes a query for (bpf/name.h), wherever its hyphens are.
+_ASKED = re.compile(rb"[a-z0-9_.-]+")
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 NAME_ALONE = "write the registry's name alone, such as ghcr.io"
 
@@ -88,13 +90,14 @@ class Pattern:
 def domain_of(qname: dns.name.Name) -> str | None:
     """Return *qname* as patterns have it, or None if none of them can mean it.
 
-    The root is such a name, and one with a dot within a label.
+    The root is such a name, and one with other characters than host names have: a
+    dot within a label, a quote.
     """
     *labels, root = qname.labels
-    joined = b".".join(labels)
-    if root or joined.count(b".") + 1 != len(labels):
+    joined = b".".join(labels).lower()
+    if root or joined.count(b".") + 1 != len(labels) or not _ASKED.fullmatch(joined):
         return None
-    return joined.lower().decode("latin-1")  # what isn't ASCII equals no pattern either
+    return joined.decode()
 
 
 def parse_pattern(text: str, *, shared: bool = False) -> Pattern:

@@ -22,14 +22,17 @@ TABLE = "enforcer"
 DENIED_COUNTER = "denied"
 OUTPUT_CHAIN = "output"
 INPUT_CHAIN = "input"
+PREROUTING_CHAIN = "prerouting"
 FORWARD_CHAIN = "forward"
 JUDGING_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)  # what leaves passes one of them
-BASE_CHAINS = (*JUDGING_CHAINS, INPUT_CHAIN)
+LABELLING_CHAINS = (PREROUTING_CHAIN, INPUT_CHAIN)
+BASE_CHAINS = (*JUDGING_CHAINS, *LABELLING_CHAINS)
 LEARNED_CHAIN = "learned"
 PERMITTED_CHAIN = "permitted"
 DESTINATIONS_CHAIN = "destinations"
 EXEMPT_CHAIN = "exempt"
 INSIDE_CHAIN = "inside"
+UNJUDGED_CHAIN = "unjudged"
 # Where a packet ends that nothing permitted: its name tells the mode of a table
 # found in the kernel.
 LAST_CHAIN = {Mode.ENFORCE: "denied", Mode.AUDIT: "audited"}
@@ -49,9 +52,12 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
 _PRIORITY = "filter - 10"
 
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
-# Of 128 bits that a connection keeps: on those that began where nothing is judged.
+# Of 128 bits that a connection keeps: on those that began where nothing is judged,
+# and on those that the machine or what is behind an exempt interface began.
 # The other user of them is Open vSwitch, in zones of its own.
-_UNJUDGED_LABEL = 100
+_UNJUDGED_LABEL, _INSIDE_LABEL = 100, 101
+# What answers such a connection comes in by a guarded interface, or is forged.
+_FORGED_REPLY = f"ct direction reply ct label {_INSIDE_LABEL}"
 
 # They lead on from the destination judged here, or differ from the socket's.
 _SOURCE_ROUTES = ("exthdr rt exists", "ip option lsrr exists", "ip option ssrr exists")
@@ -115,9 +121,9 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     body = [
         *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
-        *_base_chain(OUTPUT_CHAIN, own_traffic(ct=capabilities.ct), mode, nonce),
-        *_base_chain(FORWARD_CHAIN, (), mode, nonce),
-        *(_unjudged(exempt, uplinks) if _labels(capabilities) else ()),
+        *_judging(OUTPUT_CHAIN, _begin_inside(capabilities), _own(mode, capabilities), mode, nonce),
+        *_judging(FORWARD_CHAIN, (), (), mode, nonce),
+        *(_labelling(exempt, uplinks) if _labels(capabilities) else ()),
         *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
         *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
@@ -136,7 +142,7 @@ def missing_chains(has: Callable[[str], bool]) -> tuple[str, ...]:
         has: tells whether it has the chain of that name.
     """
     # The chains that the label is set in exist where the kernel has labels.
-    labelling = (INPUT_CHAIN,) if has(INSIDE_CHAIN) else ()
+    labelling = LABELLING_CHAINS if has(UNJUDGED_CHAIN) else ()
     return tuple(name for name in (*JUDGING_CHAINS, *labelling) if not has(name))
 
 
@@ -144,9 +150,12 @@ def _hook(name: str) -> str:
     return f"type filter hook {name} priority {_PRIORITY}; policy accept;"
 
 
-def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[str]:
+def _judging(
+    hook: str, first: Iterable[str], own: Iterable[str], mode: Mode, nonce: int
+) -> list[str]:
     lines = (
         _hook(hook),
+        *first,
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
         f"meta mark {nonce:#010x} jump {LEARNED_CHAIN}",
         f"jump {PERMITTED_CHAIN}",
@@ -154,6 +163,18 @@ def _base_chain(hook: str, own: Iterable[str], mode: Mode, nonce: int) -> list[s
         f"goto {LAST_CHAIN[mode]}",
     )
     return block(f"chain {hook}", lines)
+
+
+def _begin_inside(capabilities: Capabilities) -> Iterator[str]:
+    if _labels(capabilities):
+        yield f"ct state new ct label set {_INSIDE_LABEL}"
+
+
+def _own(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
+    if _labels(capabilities):
+        # Resets too: what they answer chooses eight of their octets.
+        yield f"{_FORGED_REPLY} goto {LAST_CHAIN[mode]}"
+    yield from own_traffic(ct=capabilities.ct)
 
 
 def _learned(capabilities: Capabilities) -> Iterator[str]:
@@ -172,6 +193,7 @@ def _learned(capabilities: Capabilities) -> Iterator[str]:
 def _permitted(capabilities: Capabilities) -> Iterator[str]:
     if _labels(capabilities):
         yield f"ct label {_UNJUDGED_LABEL} goto {DESTINATIONS_CHAIN}"
+        yield f"{_FORGED_REPLY} goto {DESTINATIONS_CHAIN}"
     if capabilities.ct:
         yield "ct state established accept"
         # Conntrack helpers open RELATED flows to any port: errors only.
@@ -201,19 +223,22 @@ def _labels(capabilities: Capabilities) -> bool:
     return capabilities.ct and capabilities.ct_label
 
 
-def _unjudged(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
-    """Label connections that begin on an exempt interface and end there.
+def _labelling(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
+    """Label connections that begin inside, and of these the ones that nothing judges.
 
     A container or (IPv6) any user can give one a source that is somebody else's: what
     answers it must not count as a reply.
     """
+    # Before the kernel answers in our name, as it does when the hop limit is reached.
     jump = f"ct state new jump {INSIDE_CHAIN}"
+    yield from block(f"chain {PREROUTING_CHAIN}", (_hook(PREROUTING_CHAIN), jump))
+    inside = _by_interface("iifname", exempt, uplinks, f"ct label set {_INSIDE_LABEL}")
+    yield from block(f"chain {INSIDE_CHAIN}", inside)
+    jump = f"ct state new jump {UNJUDGED_CHAIN}"
     yield from block(f"chain {INPUT_CHAIN}", (_hook(INPUT_CHAIN), jump))
     yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
-    label = f"ct label set {_UNJUDGED_LABEL}"
-    own = ("# the machine's own packets come in nowhere", f"iif 0 {label}")
-    inside = (*own, *_by_interface("iifname", exempt, uplinks, label))
-    yield from block(f"chain {INSIDE_CHAIN}", inside)
+    label = f"ct label {_INSIDE_LABEL} ct label set {_UNJUDGED_LABEL}"
+    yield from block(f"chain {UNJUDGED_CHAIN}", (label,))
 
 
 def _by_interface(

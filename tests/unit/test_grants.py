@@ -106,3 +106,12 @@ def test_a_host_that_gains_nothing_is_its_own_grant() -> None:
     assert grants.of(hosts[1].pattern) is hosts[1]
     assert grants.of(hosts[2].pattern) == Grant(hosts[2].pattern, (443, 5000), private=False)
     assert grants.of(parse_pattern("x.test")) is None
+
+
+@pytest.mark.parametrize("label", [b'x"y', b"x y", b"x\\y", b"x*", b"x,y", b"\xff", b"x\ny"])
+def test_a_name_with_other_characters_matches_no_wildcard(label: bytes) -> None:
+    """No kernel remembers such a query; one became the comment of an element, and ended the daemon."""
+    name = dns.name.Name((label, *dns.name.from_text("example.com").labels))
+    grants = Grants([host("*.example.com", 443)])
+    assert grants.match(dns.name.from_text("x-_y.example.com")) is not None
+    assert grants.match(name) is None

@@ -188,7 +188,7 @@ def test_what_is_not_a_host_is_told_what_to_write(written: str, reason: str, hin
         ),
         (
             "*.example.com",
-            ["a.example.com", "a.b.example.com", "A.Example.COM", "*.example.com"],
+            ["a.example.com", "a.b.example.com", "A.Example.COM", "-_.example.com"],
             ["example.com", "com", "xexample.com", "a.example.com.evil.net", "aexample.com"],
         ),
     ],

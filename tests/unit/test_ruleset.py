@@ -131,7 +131,7 @@ def test_an_interface_name_becomes_a_rule(name: str) -> None:
     """Each exempt interface has a rule of its own."""
     text = compiled(exempt=(name,))
     assert f'oifname "{name}" goto exempt' in block(text, "chain destinations")
-    assert f'iifname "{name}" ct label set 100' in block(text, "chain inside")
+    assert f'iifname "{name}" ct label set 101' in block(text, "chain inside")
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -133,16 +133,18 @@ def test_a_table_that_is_not_ours_has_no_mode() -> None:
         ((), ()),
         (("output",), ("output",)),
         (("input",), ("input",)),
-        # A kernel without connection labels has neither of them.
-        (("input", "inside"), ()),
+        (("prerouting",), ("prerouting",)),
+        # A kernel without connection labels has none of them.
+        (("prerouting", "input", "unjudged"), ()),
     ],
 )
 def test_missing_base_chains_are_told(gone: tuple[str, ...], missing: tuple[str, ...]) -> None:
-    """Also the one in input, where a table that labels connections needs it."""
+    """Also those that label connections, in a table that does."""
     chains = [
-        {"chain": {**OURS, "name": name, "hook": name}} for name in ("output", "forward", "input")
+        {"chain": {**OURS, "name": name, "hook": name}}
+        for name in ("output", "forward", "prerouting", "input")
     ]
-    chains.append({"chain": {**OURS, "name": "inside"}})
+    chains.append({"chain": {**OURS, "name": "unjudged"}})
     left = [each for each in chains if each["chain"]["name"] not in gone]
     assert parse_listing(listing(left)).missing == missing
 
