@@ -10,8 +10,6 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-import dns.name
-
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
 from enforcer.core.grants import Grant, Grants
@@ -202,14 +200,17 @@ class Bindings:
         self._min_ttl_s, self._grace_s = min_ttl_s, grace_s
         before, self._entries = self._entries, {}
         matches: dict[str, Grant | None] = {}
+        public: dict[Address, bool] = {}  # what is in the books is not reserved
         for (address, _), old in before.items():
             for host, promise in old.hosts.items():
                 if host not in matches:
-                    matches[host] = grants.match(dns.name.from_text(host))
+                    matches[host] = grants.match_text(host)
                 grant = matches[host]
                 if grant is None or promise.expires <= now:
                     continue
-                if learnable(address, private=grant.private):
+                if not grant.private and address not in public:
+                    public[address] = learnable(address, private=False)
+                if grant.private or public[address]:
                     for port in grant.ports:
                         entry = self._entries.setdefault((address, port), Promises())
                         entry.add(host, promise.expires, promise.origins, now)

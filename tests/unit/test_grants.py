@@ -106,3 +106,15 @@ def test_a_host_that_gains_nothing_is_its_own_grant() -> None:
     assert grants.of(hosts[1].pattern) is hosts[1]
     assert grants.of(hosts[2].pattern) == Grant(hosts[2].pattern, (443, 5000), private=False)
     assert grants.of(parse_pattern("x.test")) is None
+
+
+@pytest.mark.parametrize(
+    "qname", ["ghcr.io", "a.pkg.dev", "pkg.dev", "A.Pkg.Dev", r"a\.pkg.dev", r"b\032.pkg.dev", "x"]
+)
+def test_a_name_in_text_matches_as_the_name_does(qname: str) -> None:
+    """Escaped characters are no part of a label that a pattern has."""
+    held = Grants(
+        [Grant(parse_pattern(p), (443,), private=False) for p in ("ghcr.io", "*.pkg.dev")]
+    )
+    name = dns.name.from_text(qname)
+    assert held.match_text(name.to_text(omit_final_dot=True)) == held.match(name)
