@@ -21,7 +21,7 @@ from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.overload import Overload
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import Problem, Problems, ProblemsOfHosts
 from enforcer.daemon.writer import Writer
 from enforcer.edge.policy_file import read_policy
 from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers, watched_files
@@ -33,7 +33,6 @@ ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
 OLDER = "older connections"
-ADDRESSES = "addresses of "
 ATTACHING = "attaching "
 # How long enforcement waits at its start for names that don't resolve.
 FIRST_LOOKUPS_S = 10.0
@@ -101,6 +100,12 @@ class Enforcement:
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
+        self._refused = ProblemsOfHosts(
+            problems,
+            "addresses of",
+            "addresses that may not be opened are in the answers for",
+            hint="see what it names: set private: true for those that may have such addresses",
+        )
         self._overload = Overload(self._bindings, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -155,7 +160,7 @@ class Enforcement:
             await self._learn(old)
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
-        self._problems.retain(ADDRESSES, {ADDRESSES + str(g.pattern) for g in new.grants})
+        self._refused.retain(lambda host: new.grants.written(host) is not None)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:
@@ -207,11 +212,11 @@ class Enforcement:
             answer, grant, time.monotonic(), origin=origin, own=self._datapath.own
         )
         # One for each pattern: names below a wildcard are anybody's to make up.
-        key = ADDRESSES + str(grant.pattern)
         if change.refused:
-            self._problems.raise_(key, Problem(str(change.refused[0]), change.refused[0].hint))
+            refusal = change.refused[0]
+            self._refused.raise_(str(grant.pattern), Problem(str(refusal), refusal.hint))
         elif answer.addresses:
-            self._problems.settle(key)
+            self._refused.settle(str(grant.pattern))
         self.writer.put(change)
 
     def hosts(self) -> tuple[Binding, ...]:
