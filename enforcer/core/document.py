@@ -117,7 +117,7 @@ class _Builder:
         self._frames: list[_Frame] = []
         self._documents = 0
 
-    def take(self, event: yaml.Event) -> bool:
+    def take(self, event: Any) -> bool:  # noqa: ANN401 - PyYAML's types don't tell events apart
         """Add *event*; return whether the ones after it matter."""
         kind = type(event)
         if kind is yaml.ScalarEvent:  # the commonest first
@@ -167,7 +167,7 @@ class _Builder:
         elif frame.key is None:
             frame.key, frame.key_line = self._key(node, value, line), line
         else:
-            if type(frame.key) is str:
+            if type(node) is Mapping and type(frame.key) is str:
                 node[frame.key] = value
                 node.lines.append(frame.key_line)
             frame.key = None

@@ -68,8 +68,7 @@ class Known:
             return None
         found = self.grants.written(text)
         # What a preset names may be wider than what an operator may write.
-        own = isinstance(found, Host) and found.origin == OWN_HOSTS
-        return found if own else None
+        return found if isinstance(found, Host) and found.origin == OWN_HOSTS else None
 
 
 def _form(value: object) -> str | None:
@@ -112,14 +111,19 @@ def _from_known(
     value: Mapping[str, object], validate: ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> Host:
     known = cast("Known", info.context).host(value.get("host"))
-    if known is not None and value.keys() <= HostEntry.model_fields.keys():
-        ports = value.get("ports", [HTTPS])
-        # By type: true is equal to 1.
-        whole = isinstance(ports, list) and all(type(port) is int for port in ports)
-        same = value.get("private", False) is known.private
-        if whole and same and tuple(sorted(set(ports))) == known.ports:
-            return known
+    if known is not None and _says(value, known):
+        return known
     return cast("Host", validate(value))
+
+
+def _says(value: Mapping[str, object], host: Host) -> bool:
+    """Tell whether the entry *value*, of that name, is good for *host* as it is."""
+    ports = value.get("ports", [HTTPS])
+    # By type: true is equal to 1.
+    if not isinstance(ports, list) or any(type(port) is not int for port in ports):
+        return False
+    same = value.get("private", False) is host.private and value.keys() <= ENTRY_KEYS
+    return same and tuple(sorted(set(ports))) == host.ports
 
 
 def _own(pattern: Pattern, ports: Ports, info: ValidationInfo, *, private: bool) -> Host:
@@ -169,6 +173,9 @@ class HostEntry(_Section):
     private: Annotated[
         bool, Field(description="may have addresses in RFC 1918, ULA and CGNAT networks")
     ] = False
+
+
+ENTRY_KEYS = frozenset(HostEntry.model_fields)
 
 
 class DnsSection(_Section):

@@ -34,8 +34,11 @@ NOTES = "name servers"
 FOLLOWING = "following the network"
 OLDER = "older connections"
 ATTACHING = "attaching "
-# How long enforcement waits at its start for names that don't resolve.
-FIRST_LOOKUPS_S = 10.0
+# How long enforcement waits at its start for lookups, so that what is in use goes on:
+# enough for a first resolver that is silent (2 s) and the answers of the next, or for
+# a thousand names. Nothing is denied until then, and what comes later is opened by
+# the answer to whoever asks.
+FIRST_LOOKUPS_S = 3.0
 
 
 @dataclass(frozen=True)

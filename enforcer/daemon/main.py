@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from enforcer import __version__, status
+from enforcer.abi import Stat
 from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
@@ -225,12 +226,7 @@ class Daemon:
         return {}
 
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        datapath = self._datapath
-        table = await self._kernel.run(datapath.firewall.summary)
-        state = await self._kernel.run(
-            status.read_kernel, table, datapath.links, datapath.filters, self._runtime
-        )
-        stats = await self._kernel.run(self._datapath.programs.stats)
+        state, stats = await self._kernel.run(self._read_kernel)
         enforcement, problems = self._enforcement, self._problems.current()
         view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
         view["addresses"] = len(enforcement)
@@ -241,6 +237,12 @@ class Daemon:
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
         return status.report(state, self._findings, view)
+
+    def _read_kernel(self) -> tuple[status.KernelState, dict[Stat, int]]:
+        datapath = self._datapath
+        table = datapath.firewall.summary()
+        state = status.read_kernel(table, datapath.links, datapath.filters, self._runtime)
+        return state, datapath.programs.stats()
 
     async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
         wanted = None

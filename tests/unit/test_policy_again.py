@@ -25,9 +25,11 @@ BEFORE = (
     "two.example:2",
 )
 NAMES = st.sampled_from(
-    ["a.example", "b.example", "'*.c.example'", "ghcr", "ghcr.", "one.example", "d.example"]
-    + ["'*.e.example'", "under.c.example", "two.example", "A.Example", "docker-hub", "new.example"]
-    + ["'*.docker.io'", "'*.com'", "docker.io", "true", "7", "a.example.", "[]"]
+    (
+        *("a.example", "b.example", "'*.c.example'", "ghcr", "ghcr.", "one.example", "d.example"),
+        *("'*.e.example'", "under.c.example", "two.example", "A.Example", "docker-hub"),
+        *("'*.docker.io'", "'*.com'", "docker.io", "true", "7", "a.example.", "[]", "new.example"),
+    )
 )
 PORTS = st.sampled_from(
     ["443", "5000", "1", "true", "0443", "8443", "80", "'443'", "70000", "null"]
