@@ -12,63 +12,9 @@ from dataclasses import dataclass
 
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
+from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
-
-
-@dataclass(frozen=True)
-class Element:
-    """An (address, port) that the kernel is to hold until *expires*.
-
-    Attributes:
-        expires: monotonic seconds.
-        hosts: the longest-lived behind it, longest first, at most MAX_SHOWN.
-    """
-
-    address: Address
-    port: int
-    expires: float
-    hosts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An address in an answer that the answer may not open.
-
-    Attributes:
-        private: marking the host `private` would open it.
-    """
-
-    host: str
-    address: Address
-    private: bool
-
-    def __str__(self) -> str:
-        named = f"{self.host} answered {self.address}, which is"
-        if self.private:
-            return f"{named} private"
-        return f"{named} this machine's own or reserved and never learned"
-
-    @property
-    def hint(self) -> str | None:
-        """What to do about it, if anything can be done."""
-        return f"set private: true for {self.host}" if self.private else None
-
-
-@dataclass(frozen=True)
-class Change:
-    """What the kernel has to be told.
-
-    Attributes:
-        rewrite: elements that are new, get a later end, or other hosts; after
-            `retain` the end may be earlier too.
-        delete: elements to take out; the kernel need not have all of them.
-        refused: addresses that were left out.
-    """
-
-    rewrite: tuple[Element, ...] = ()
-    delete: tuple[Element, ...] = ()
-    refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)

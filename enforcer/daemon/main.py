@@ -16,8 +16,9 @@ from enforcer.abi import Stat
 from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
-from enforcer.daemon.enforcement import Enforcement, InForce
+from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
+from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.daemon.views import daemon_view, hosts_view
