@@ -12,7 +12,7 @@ import dns.name
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Change, Element
+from enforcer.core.changes import Change, Element
 from enforcer.edge.resolver import LookupResult
 from enforcer.errors import DatapathError
 

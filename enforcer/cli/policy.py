@@ -15,7 +15,7 @@ from enforcer.core.data import data_text
 from enforcer.core.hosts import Host
 from enforcer.core.places import DEFAULT_POLICY
 from enforcer.core.policy import Mode, Policy, describe
-from enforcer.core.policy_file import PolicyFile
+from enforcer.core.policy_form import PolicyFile
 from enforcer.edge.policy_file import read_policy, write_policy
 from enforcer.errors import PolicyError
 

@@ -10,67 +10,11 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-import dns.name
-
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
+from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
-
-
-@dataclass(frozen=True)
-class Element:
-    """An (address, port) that the kernel is to hold until *expires*.
-
-    Attributes:
-        expires: monotonic seconds.
-        hosts: the longest-lived behind it, longest first, at most MAX_SHOWN.
-    """
-
-    address: Address
-    port: int
-    expires: float
-    hosts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An address in an answer that the answer may not open.
-
-    Attributes:
-        private: marking the host `private` would open it.
-    """
-
-    host: str
-    address: Address
-    private: bool
-
-    def __str__(self) -> str:
-        named = f"{self.host} answered {self.address}, which is"
-        if self.private:
-            return f"{named} private"
-        return f"{named} this machine's own or reserved and never learned"
-
-    @property
-    def hint(self) -> str | None:
-        """What to do about it, if anything can be done."""
-        return f"set private: true for {self.host}" if self.private else None
-
-
-@dataclass(frozen=True)
-class Change:
-    """What the kernel has to be told.
-
-    Attributes:
-        rewrite: elements that are new, get a later end, or other hosts; after
-            `retain` the end may be earlier too.
-        delete: elements to take out; the kernel need not have all of them.
-        refused: addresses that were left out.
-    """
-
-    rewrite: tuple[Element, ...] = ()
-    delete: tuple[Element, ...] = ()
-    refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,14 +146,17 @@ class Bindings:
         self._min_ttl_s, self._grace_s = min_ttl_s, grace_s
         before, self._entries = self._entries, {}
         matches: dict[str, Grant | None] = {}
+        public: dict[Address, bool] = {}  # what is in the books is not reserved
         for (address, _), old in before.items():
             for host, promise in old.hosts.items():
                 if host not in matches:
-                    matches[host] = grants.match(dns.name.from_text(host))
+                    matches[host] = grants.match_text(host)
                 grant = matches[host]
                 if grant is None or promise.expires <= now:
                     continue
-                if learnable(address, private=grant.private):
+                if not grant.private and address not in public:
+                    public[address] = learnable(address, private=False)
+                if grant.private or public[address]:
                     for port in grant.ports:
                         entry = self._entries.setdefault((address, port), Promises())
                         entry.add(host, promise.expires, promise.origins, now)

@@ -39,7 +39,6 @@ class Mapping(dict[str, "Value"]):
     __slots__ = ("line", "lines")
 
     def __init__(self, line: int) -> None:
-        super().__init__()
         self.line = line
         self.lines: list[int] = []
 
@@ -54,7 +53,6 @@ class Sequence(list["Value"]):
     __slots__ = ("line", "lines")
 
     def __init__(self, line: int) -> None:
-        super().__init__()
         self.line = line
         self.lines: list[int] = []
 
@@ -95,20 +93,19 @@ def load(text: str) -> Document:
 class _Frame:
     """A collection that isn't complete, and in a mapping the key that waits for its value."""
 
-    __slots__ = ("key", "key_line", "node", "path", "usable")
+    __slots__ = ("key", "key_line", "node", "usable")
 
-    def __init__(self, node: Mapping | Sequence, path: str, *, usable: bool) -> None:
+    def __init__(self, node: Mapping | Sequence, *, usable: bool) -> None:
         self.node = node
-        self.path = path
         self.usable = usable
         self.key: str | Unusable | None = None
         self.key_line = 0
 
-    def child_path(self) -> str:
+    def step(self) -> str:
+        """Return what leads from the collection to what comes next in it."""
         if isinstance(self.node, Sequence):
-            return f"{self.path}[{len(self.node)}]"
-        key = self.key if isinstance(self.key, str) else ""
-        return f"{self.path}.{key}" if self.path else key
+            return f"[{len(self.node)}]"
+        return f".{self.key}" if isinstance(self.key, str) else ""
 
 
 class _Builder:
@@ -120,43 +117,42 @@ class _Builder:
         self._frames: list[_Frame] = []
         self._documents = 0
 
-    def take(self, event: yaml.Event) -> bool:
+    def take(self, event: Any) -> bool:  # noqa: ANN401 - PyYAML's types don't tell events apart
         """Add *event*; return whether the ones after it matter."""
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.ScalarEvent):  # the commonest first
-            self._add(self._scalar(event, line), line)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            return self._start(event, line)
-        elif isinstance(event, yaml.CollectionEndEvent):
+        kind = type(event)
+        if kind is yaml.ScalarEvent:  # the commonest first
+            text: str = event.value
+            line = event.start_mark.line + 1
+            if event.tag is not None:
+                self._add(self._refuse(line, f"{quoted(event.tag)} is a YAML tag"), line)
+            else:
+                self._add(_resolve(text) if event.implicit[0] else text, line)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             frame = self._frames.pop()
             self._add(frame.node if frame.usable else Unusable(), frame.node.line)
-        elif isinstance(event, yaml.AliasEvent):
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            return self._start(event, event.start_mark.line + 1)
+        elif kind is yaml.AliasEvent:
+            line = event.start_mark.line + 1
             self._add(self._refuse(line, f"*{event.anchor} is a YAML alias"), line)
-        elif isinstance(event, yaml.DocumentStartEvent):
+        elif kind is yaml.DocumentStartEvent:
             self._documents += 1
             if self._documents > 1:
+                line = event.start_mark.line + 1
                 self._report(line, "", "a second YAML document begins", "remove the --- line")
                 return False
         return True
 
-    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Value:
-        if event.tag is not None:
-            return self._refuse(line, f"{quoted(event.tag)} is a YAML tag")
-        text: str = event.value
-        plain = event.implicit[0]
-        return _resolve(text) if plain else text
-
     def _start(self, event: yaml.CollectionStartEvent, line: int) -> bool:
         if len(self._frames) == MAX_DEPTH:
-            path = self._frames[-1].child_path()
+            path = self._path(len(self._frames))
             self._report(line, path, "too many levels of nesting", "a policy has at most five")
             self.root = Unusable()
             return False
         if event.tag is not None:
             self._refuse(line, f"{quoted(event.tag)} is a YAML tag")
-        path = self._frames[-1].child_path() if self._frames else ""
-        node = Mapping(line) if isinstance(event, yaml.MappingStartEvent) else Sequence(line)
-        self._frames.append(_Frame(node, path, usable=event.tag is None))
+        node = Mapping(line) if type(event) is yaml.MappingStartEvent else Sequence(line)
+        self._frames.append(_Frame(node, usable=event.tag is None))
         return True
 
     def _add(self, value: Value, line: int) -> None:
@@ -165,35 +161,39 @@ class _Builder:
             return
         frame = self._frames[-1]
         node = frame.node
-        if isinstance(node, Sequence):
+        if type(node) is Sequence:
             node.append(value)
             node.lines.append(line)
         elif frame.key is None:
-            frame.key, frame.key_line = self._key(frame, value, line), line
+            frame.key, frame.key_line = self._key(node, value, line), line
         else:
-            if isinstance(frame.key, str):
+            if type(node) is Mapping and type(frame.key) is str:
                 node[frame.key] = value
                 node.lines.append(frame.key_line)
             frame.key = None
 
-    def _key(self, frame: _Frame, value: Value, line: int) -> str | Unusable:
+    def _key(self, node: Mapping | Sequence, value: Value, line: int) -> str | Unusable:
         """Return *value* as a key, or Unusable so that what it maps to is dropped."""
+        if type(value) is str and value not in node:
+            return sys.intern(value)  # one text for the same key of all hosts
         if isinstance(value, Unusable):
             return value
-        if not isinstance(value, str):
-            self._report(line, frame.path, "a key must be text", "quote it, or fix the indentation")
-            return Unusable()
-        if isinstance(frame.node, Mapping) and value in frame.node:
-            first = frame.node.line_of(value)
-            reason = f"{quoted(value)} is there twice, first in line {first}"
-            self._report(line, frame.path, reason, "keep one of them")
-            return Unusable()
-        return sys.intern(value)  # one text for the same key of all hosts
+        path = self._path(len(self._frames) - 1)
+        if isinstance(value, str) and isinstance(node, Mapping):
+            reason = f"{quoted(value)} is there twice, first in line {node.line_of(value)}"
+            self._report(line, path, reason, "keep one of them")
+        else:
+            self._report(line, path, "a key must be text", "quote it, or fix the indentation")
+        return Unusable()
 
     def _refuse(self, line: int, reason: str) -> Unusable:
-        path = self._frames[-1].child_path() if self._frames else ""
+        path = self._path(len(self._frames))
         self._report(line, path, reason, "write the value out, in quotes if it begins with * or !")
         return Unusable()
+
+    def _path(self, depth: int) -> str:
+        """Return what leads to the value that comes next in the collection at *depth*."""
+        return "".join(frame.step() for frame in self._frames[:depth]).removeprefix(".")
 
     def _report(self, line: int, path: str, reason: str, hint: str) -> None:
         self.problems.append(PolicyProblem(line, printable(path), reason, hint))

@@ -11,7 +11,8 @@ import ipaddress
 from enforcer.core.addresses import Address, Network
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.grants import MAX_PORTS
-from enforcer.core.hostname import Pattern, parse_host
+from enforcer.core.host_and_port import parse_host
+from enforcer.core.hostname import Pattern
 from enforcer.core.presets import presets
 from enforcer.core.wording import described, quoted
 

@@ -59,14 +59,22 @@ class Grants:
     def match(self, qname: dns.name.Name) -> Grant | None:
         """Return the grant of the longest pattern that matches *qname*, or None."""
         domain = domain_of(qname)
-        if domain is None:
-            return None
-        return self._exact.get(domain) or self._above(domain)
+        return None if domain is None else self._match(domain)
+
+    def match_text(self, host: str) -> Grant | None:
+        """Return what `match` does for a name that it has matched, as text without final dot."""
+        return self._match(host.lower())
 
     def of(self, pattern: Pattern) -> Grant | None:
         """Return the grant of *pattern* itself, or None."""
         table = self._wildcards if pattern.wildcard else self._exact
         return table.get(pattern.domain)
+
+    def written(self, text: str) -> Grant | None:
+        """Return the grant of the pattern that is written as *text*, in lower case, or None."""
+        if text.startswith("*."):
+            return self._wildcards.get(text[2:])
+        return self._exact.get(text)
 
     def __iter__(self) -> Iterator[Grant]:
         yield from self._wildcards.values()
@@ -74,6 +82,9 @@ class Grants:
 
     def __len__(self) -> int:
         return len(self._wildcards) + len(self._exact)
+
+    def _match(self, domain: str) -> Grant | None:
+        return self._exact.get(domain) or self._above(domain)
 
     def _above(self, domain: str) -> Grant | None:
         """Return the grant of the longest wildcard over *domain*."""

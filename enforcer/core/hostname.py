@@ -18,7 +18,6 @@ from enforcer.core.wording import printable, quoted
 
 MAX_NAME = 253  # characters; 255 octets on the wire (RFC 1035 section 2.3.4)
 MAX_LABEL = 63  # RFC 1035 section 2.3.4
-MAX_PORT = 65535  # RFC 9293 section 3.1
 
 # Letters, digits and hyphens (RFC 952, RFC 1123 section 2.1), and the underscore
 # that DNS allows and service names use.
@@ -26,8 +25,6 @@ LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 NAME = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
 # What the kernel takes a query for (bpf/name.h), wherever its hyphens are.
 _ASKED = re.compile(rb"[a-z0-9_.-]+")
-SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-NAME_ALONE = "write the registry's name alone, such as ghcr.io"
 
 
 class InvalidHostname(Faulty):
@@ -132,35 +129,6 @@ def parse_pattern(text: str, *, shared: bool = False) -> Pattern:
     return Pattern(name, wildcard)
 
 
-def parse_host(text: str) -> tuple[Pattern, int | None]:
-    """Parse ``name[:port]``.
-
-    Raises:
-        InvalidHostname: if it is neither, with the name to write instead for an
-            address, a URL or an image reference.
-    """
-    if "/" in text or "@" in text:
-        raise _no_host(text)
-    if text.startswith("[") or text.count(":") > 1:
-        _refuse_address(text, text.partition("]")[0].removeprefix("["))
-        raise InvalidHostname(f"{quoted(text)} is no name", NAME_ALONE)
-    name, colon, port = text.partition(":")
-    pattern = parse_pattern(name)
-    return pattern, _port(port) if colon else None
-
-
-def _port(text: str) -> int:
-    # The length first: int() takes its time over a thousand digits.
-    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)):
-        port = int(text)
-        if 1 <= port <= MAX_PORT:
-            return port
-    raise InvalidHostname(
-        f"{quoted(text)} is no port",
-        f"a port is a number from 1 to {MAX_PORT}; the tag of an image doesn't belong here",
-    )
-
-
 def _ascii_name(text: str, name: str) -> str:
     """Return *name*, all or part of *text*, in lower case and A-labels."""
     if "*" in name:
@@ -188,7 +156,7 @@ def _ascii_name(text: str, name: str) -> str:
         name = ".".join(_ascii_label(text, label) for label in name.split("."))
     if name.rpartition(".")[2].isdigit():
         # No top-level name is all digits (RFC 3696 section 2): 10.0.0.1, or part of it.
-        _refuse_address(text, name)
+        refuse_address(text, name)
         raise InvalidHostname(
             f"{quoted(text)} looks like an address, not a name", "use networks: for addresses"
         )
@@ -231,34 +199,10 @@ def _too_long(text: str, length: int) -> InvalidHostname:
     )
 
 
-def _refuse_address(text: str, candidate: str) -> None:
+def refuse_address(text: str, candidate: str) -> None:
     """Raise InvalidHostname if *candidate* is an address or a network."""
     try:
         network = ipaddress.ip_network(candidate.partition("%")[0], strict=False)
     except ValueError:
         return
     raise InvalidHostname(f"{quoted(text)} is an address, not a name", f"use networks: [{network}]")
-
-
-def _no_host(text: str) -> InvalidHostname:
-    """Explain a URL, an image reference or a network: all have more than a host."""
-    _refuse_address(text, text)
-    scheme = SCHEME.match(text)
-    what = "a URL" if scheme else "an image or a path"
-    rest = text[scheme.end() :] if scheme else text
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # user:password@host in a URL, image@digest otherwise
-    host = host.rpartition("@")[2] if scheme else host.partition("@")[0]
-    if not scheme and re.search(r"/|@sha", text) and not re.search(r"[.:]|^localhost$", host):
-        hint = "an image without a registry is Docker Hub's: list docker-hub under registries:"
-    else:
-        hint = NAME_ALONE
-        try:
-            pattern, port = parse_host(host)
-        except InvalidHostname:
-            pass
-        else:
-            if port is None and scheme and scheme[1].lower() == "http":
-                port = 80
-            hint = f"write {pattern}" + (f":{port}" if port else "")
-    return InvalidHostname(f"{quoted(text)} is {what}, not a host", hint)

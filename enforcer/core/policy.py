@@ -20,9 +20,9 @@ from enforcer.core.entries import too_many
 from enforcer.core.grants import MAX_PORTS, Grants
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host, merged
-from enforcer.core.policy_file import HTTPS, DnsSection, Known, PolicyFile
+from enforcer.core.mistakes import Path, mistakes, problem_at
+from enforcer.core.policy_form import HTTPS, DnsSection, Known, PolicyFile
 from enforcer.core.presets import Choice
-from enforcer.core.problems import Path, problem_at, problems
 from enforcer.errors import PolicyError, PolicyProblem
 
 EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init` writes one")
@@ -79,7 +79,7 @@ def parse_policy(text: str, path: str, before: Grants | None = None) -> Policy:
     try:
         file = PolicyFile.model_validate(document.root, context=known)
     except ValidationError as exc:
-        found += problems(document.root, exc)
+        found += mistakes(document.root, exc)
         raise _error(path, found) from exc
     found += _port_problems(document.root, file)
     if found:

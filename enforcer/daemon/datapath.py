@@ -5,14 +5,12 @@ Blocking; the daemon calls it on one thread of its own.
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from enforcer.core.addresses import Address
-from enforcer.core.bindings import Change, Element
-from enforcer.core.elements import TimedElement, comment
+from enforcer.core.changes import Change, Element, timed
 from enforcer.core.grants import Grants
 from enforcer.core.interfaces import DEFAULT_EXEMPT, Network, Program
 from enforcer.core.policy import Mode, Policy
@@ -31,8 +29,6 @@ from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts
 
 MOUNTINFO = Path("/proc/self/mountinfo")
-# An element this close to its end is not worth a write: 0 would mean for ever.
-LEAST_TIMEOUT_MS = 1
 
 
 class Datapath:
@@ -194,7 +190,7 @@ class Datapath:
                 exempt=DEFAULT_EXEMPT,
                 uplinks=uplinks,
                 capabilities=self._capabilities,
-                elements=tuple(_timed(elements, now)),
+                elements=tuple(timed(elements, now)),
             )
         )
         self._enforced_uplinks = uplinks
@@ -230,7 +226,7 @@ class Datapath:
             self.programs.forget(pairs)
             self.firewall.delete(pairs)
         finally:
-            self.firewall.program(tuple(_timed(change.rewrite, now)))
+            self.firewall.program(tuple(timed(change.rewrite, now)))
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
@@ -242,13 +238,6 @@ class Datapath:
         self.links.close()
         self.filters.close()
         self.firewall.close()
-
-
-def _timed(elements: Iterable[Element], now: float) -> Iterable[TimedElement]:
-    for element in elements:
-        timeout_ms = math.ceil((element.expires - now) * 1000)
-        if timeout_ms >= LEAST_TIMEOUT_MS:
-            yield TimedElement(element.address, element.port, timeout_ms, comment(element.hosts))
 
 
 def _new_nonce() -> int:

@@ -5,75 +5,37 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
-from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding, Bindings, Change, Element
-from enforcer.core.grants import Grants
-from enforcer.core.policy import Policy
+from enforcer.core.bindings import Binding, Bindings
+from enforcer.core.changes import Change, Element
 from enforcer.core.promises import Origin
 from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.overload import Overload
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import Problem, Problems, ProblemsOfHosts
 from enforcer.daemon.writer import Writer
-from enforcer.edge.policy_file import read_policy
-from enforcer.edge.resolvconf import (
-    HINT,
-    NoResolver,
-    SystemResolvers,
-    system_resolvers,
-    watched_files,
-)
+from enforcer.edge.resolvconf import HINT, watched_files
 from enforcer.edge.resolver import Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
-ROOT = Path("/")
 NOTES = "name servers"
 FOLLOWING = "following the network"
 OLDER = "older connections"
-ADDRESSES = "addresses of "
 ATTACHING = "attaching "
-# How long enforcement waits at its start for names that don't resolve.
-FIRST_LOOKUPS_S = 10.0
-
-
-@dataclass(frozen=True)
-class InForce:
-    """What the kernel was told to enforce.
-
-    Attributes:
-        notes: name servers of the machine that can't be used, and why.
-        since: wall clock, seconds since the epoch.
-    """
-
-    policy: Policy
-    grants: Grants
-    resolvers: tuple[Address, ...]
-    notes: tuple[str, ...]
-    since: float
-
-    @classmethod
-    def read(cls, policy_path: Path, before: Grants | None = None) -> InForce:
-        """Return what the policy file and the machine's resolvers say now.
-
-        Args:
-            policy_path: of the file.
-            before: what it replaces, if anything.
-
-        Raises:
-            PolicyError: the file can't be used.
-        """
-        policy = read_policy(policy_path, before, enforced=True)
-        found = _resolvers(policy)
-        return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time())
+# How long enforcement waits at its start for lookups, so that what is in use goes on:
+# enough for a first resolver that is silent (2 s) and the answers of the next, or for
+# a thousand names. Nothing is denied until then, and what comes later is opened by
+# the answer to whoever asks.
+FIRST_LOOKUPS_S = 3.0
 
 
 class Enforcement:
@@ -107,6 +69,12 @@ class Enforcement:
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
+        self._refused = ProblemsOfHosts(
+            problems,
+            "addresses of",
+            "addresses that may not be opened are in the answers for",
+            hint="see what it names: set private: true for those that may have such addresses",
+        )
         self._overload = Overload(self._bindings, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -161,7 +129,7 @@ class Enforcement:
             await self._learn(old)
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
-        self._problems.retain(ADDRESSES, {ADDRESSES + str(g.pattern) for g in new.grants})
+        self._refused.retain(lambda host: new.grants.written(host) is not None)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:
@@ -184,7 +152,7 @@ class Enforcement:
 
     def _followed(self) -> InForce:
         now = self.in_force
-        found = _resolvers(now.policy)
+        found = trusted_resolvers(now.policy)
         # A resolv.conf that is being rewritten is empty for a moment.
         resolvers = found.addresses or now.resolvers
         if resolvers != now.resolvers:
@@ -213,11 +181,11 @@ class Enforcement:
             answer, grant, time.monotonic(), origin=origin, own=self._datapath.own
         )
         # One for each pattern: names below a wildcard are anybody's to make up.
-        key = ADDRESSES + str(grant.pattern)
         if change.refused:
-            self._problems.raise_(key, Problem(str(change.refused[0]), change.refused[0].hint))
+            refusal = change.refused[0]
+            self._refused.raise_(str(grant.pattern), Problem(str(refusal), refusal.hint))
         elif answer.addresses:
-            self._problems.settle(key)
+            self._refused.settle(str(grant.pattern))
         self.writer.put(change)
 
     def hosts(self) -> tuple[Binding, ...]:
@@ -267,13 +235,3 @@ class Enforcement:
 
     async def _write(self, change: Change) -> None:
         await self._kernel.run(self._datapath.write, change, time.monotonic())
-
-
-def _resolvers(policy: Policy) -> SystemResolvers:
-    if policy.resolvers is not None:
-        return SystemResolvers(policy.resolvers, ())
-    try:
-        return system_resolvers(ROOT)
-    except NoResolver as exc:
-        # Closed without anybody to ask, rather than open until there is.
-        return SystemResolvers((), (exc.message,))

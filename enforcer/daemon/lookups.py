@@ -18,16 +18,13 @@ from enforcer.core.pace import Pace
 from enforcer.core.policy import Policy
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import MAX_NAMED, Problem, Problems
 from enforcer.daemon.waking import woken
 from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, Resolver
 
 KEY = "lookup of "
 OTHERS = "lookups of other hosts"
 HINT = "check the name and the resolvers"
-# Each name that fails is a line in status and the log: of a whole policy that
-# fails, as without a network, the first few and a count say as much.
-MAX_NAMED = 5
 # More tasks than lookups at a time, so that none of these waits for its turn here.
 MAX_RUNNING: Final = 2 * CONCURRENT_LOOKUPS
 # A lookup takes about a millisecond of a processor. In the default lifetime of

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from enforcer import __version__, status
-from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
-from enforcer.daemon.enforcement import Enforcement, InForce
+from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
+from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
-from enforcer.daemon.problems import Problem, Problems
-from enforcer.daemon.views import daemon_view, hosts_view
+from enforcer.daemon.problems import Problems
+from enforcer.daemon.requests import Requests
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
@@ -107,15 +103,22 @@ class Daemon:
         self._enforcement = enforcement
         self._datapath = datapath
         self._kernel = kernel
-        self._problems = problems
         self._runtime = runtime
-        self._started = time.monotonic()
         self._findings = findings
         self._stop = asyncio.Event()
-        self._reloading = asyncio.Lock()
-        self._follower = Follower(enforcement, self._reloading, problems)
-        self._signalled: set[asyncio.Task[None]] = set()
-        self._reload_waits = False
+        lock = asyncio.Lock()
+        self._follower = Follower(enforcement, lock, problems)
+        self._requests = Requests(
+            enforcement,
+            datapath,
+            kernel,
+            problems,
+            runtime,
+            findings,
+            self._follower,
+            lock,
+            self._stop,
+        )
 
     async def run(self) -> None:
         """Start, serve until told to stop, and clean up.
@@ -125,11 +128,7 @@ class Daemon:
         for line in self._findings.platform.notes:
             LOGGER.info("%s", line)
         LOGGER.info("restricts %s", self._findings.platform.scope)
-        server = Server(
-            self._runtime.socket,
-            reads={"/status": self._status, "/hosts": self._hosts},
-            changes={"/reload": self._reload, "/off": self._off},
-        )
+        server = Server(self._runtime.socket, self._requests.reads, self._requests.changes)
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)
         events = self._datapath.programs.open_events()
@@ -150,7 +149,7 @@ class Daemon:
             tasks += [asyncio.ensure_future(each) for each in work]
             await self._until_stopped(tasks)
         finally:
-            await _cancelled([*tasks, *self._signalled])
+            await _cancelled([*tasks, *self._requests.under_way])
             for fd in events:
                 asyncio.get_running_loop().remove_reader(fd)
             self._follower.close()
@@ -165,7 +164,7 @@ class Daemon:
             loop.add_reader(fd, self._enforcement.take_events, EVENTS_AT_ONCE)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         # On Linux each thread has its own; those started later inherit it.
@@ -192,77 +191,8 @@ class Daemon:
         except EnforcerError as exc:
             LOGGER.error("left in the kernel: %s", exc)
 
-    def _reload_soon(self) -> None:
-        if self._reload_waits:
-            return  # it has not read the file yet
-        self._reload_waits = True
-        task = asyncio.ensure_future(self._reload_on_signal())
-        self._signalled.add(task)
-        task.add_done_callback(self._signalled.discard)
-
-    async def _reload_on_signal(self) -> None:
-        # Logged and shown as a problem; nobody waits for an answer.
-        with contextlib.suppress(EnforcerError):
-            await self._reload({})
-
-    async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        async with self._reloading:
-            self._reload_waits = False
-            notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
-            try:
-                await self._enforcement.reload()
-            except EnforcerError as exc:
-                text = f"the policy file is not in force: {exc.message}"
-                self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
-                raise
-            finally:
-                notify("READY=1\nSTATUS=enforcing")
-        self._problems.settle("reload")
-        self._follower.soon()
-        policy = self._enforcement.in_force.policy
-        LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
-        return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
-
-    async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        async with self._reloading:
-            await self._kernel.run(self._datapath.remove)
-            self._stop.set()
-        return {}
-
-    async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        datapath = self._datapath
-        table = await self._kernel.run(datapath.firewall.summary)
-        state = await self._kernel.run(
-            status.read_kernel, table, datapath.links, datapath.filters, self._runtime
-        )
-        stats = await self._kernel.run(self._datapath.programs.stats)
-        enforcement, problems = self._enforcement, self._problems.current()
-        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
-        view["addresses"] = len(enforcement)
-        view["daemon"] = {
-            "running": True,
-            "pid": os.getpid(),
-            "version": __version__,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-        }
-        return status.report(state, self._findings, view)
-
-    async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
-        wanted = None
-        if "host" in query:
-            try:
-                wanted = parse_pattern(query["host"], shared=True)
-            except InvalidHostname as exc:
-                raise UnknownHost(exc.reason, exc.hint) from exc
-        in_force = self._enforcement.in_force
-        return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
-
 
 async def _cancelled(tasks: list[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class UnknownHost(EnforcerError):
-    """What was asked for is no host name."""

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from enforcer.abi import Stat
-from enforcer.core.bindings import Bindings, Change
+from enforcer.core.bindings import Bindings
+from enforcer.core.changes import Change
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problem, Problems

@@ -11,7 +11,7 @@ import dns.name
 from enforcer.abi import Stat
 from enforcer.core.bindings import Binding
 from enforcer.core.hostname import Pattern
-from enforcer.daemon.enforcement import InForce
+from enforcer.daemon.in_force import InForce
 from enforcer.daemon.problems import Problem
 
 

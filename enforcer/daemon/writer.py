@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from enforcer.core.addresses import Address
-from enforcer.core.bindings import Change, Element
+from enforcer.core.changes import Change, Element
 from enforcer.daemon.problems import Problem, Problems
 from enforcer.errors import DatapathError
 

@@ -11,79 +11,31 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-import struct
 from collections.abc import Sequence
-from enum import IntEnum
 from errno import EIO, ENOENT
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
+from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
+    Message,
+    Part,
+    bare,
+    errors,
+    full,
+    get_chain,
+    transaction,
+)
+
+# linux/netlink.h, linux/netfilter.h
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK = 10
+_NETLINK_NETFILTER = 12
 
 # A message is one netlink attribute deep inside, of at most 65,535 bytes, and an
 # IPv6 element with the longest comment takes 180. Three messages of this many
 # elements also fit the default send buffer of 212,992 bytes.
 BATCH_MAX = 256
-
-# linux/netlink.h
-_SOL_NETLINK = 270
-_NETLINK_CAP_ACK = 10
-_NLMSG_ERROR = 2
-_NLM_F_REQUEST = 0x001
-_NLM_F_ACK = 0x004
-_NLM_F_CREATE = 0x400
-_NLA_F_NESTED = 0x8000
-
-# linux/netfilter/nfnetlink.h, linux/netfilter.h
-_NETLINK_NETFILTER = 12
-_BATCH_BEGIN = 0x10
-_BATCH_END = 0x11
-_SUBSYS_NFTABLES = 10
-_NFPROTO_UNSPEC = 0
-_NFPROTO_INET = 1
-
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
-
-
-class _Message(IntEnum):
-    """linux/netfilter/nf_tables.h: enum nf_tables_msg_types."""
-
-    GETCHAIN = 4
-    NEWSETELEM = 12
-    DELSETELEM = 14
-
-
-class _Chain(IntEnum):
-    """enum nft_chain_attributes."""
-
-    TABLE = 1
-    NAME = 3
-
-
-class _List(IntEnum):
-    """enum nft_set_elem_list_attributes."""
-
-    TABLE = 1
-    SET = 2
-    ELEMENTS = 3
-
-
-class _Element(IntEnum):
-    """enum nft_set_elem_attributes."""
-
-    KEY = 1
-    TIMEOUT = 4
-    USERDATA = 6
-
-
-_LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
-_DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
-_UDATA_COMMENT = 0  # libnftnl/udata.h: NFTNL_UDATA_SET_ELEM_COMMENT
-
-_Part = tuple[_Message, str, bytes]
 
 
 class Refused(Exception):
@@ -133,16 +85,16 @@ class ElementSocket:
         # ("netfilter: nf_tables: set element timeout update support") (in
         # v6.12) it does not change the timeout either. Deleting first fails for
         # one that does not exist, so: add, delete, add.
-        parts: list[_Part] = []
+        parts: list[Part] = []
         for version, names in SETS.items():
             own = [element for element in elements if element.address.version == version]
             if own:
-                full = b"".join(map(_timed, own))
-                bare = b"".join(_listed(_key(each.address, each.port)) for each in own)
+                exact = b"".join(map(full, own))
+                keys = b"".join(bare(each.address, each.port) for each in own)
                 parts += (
-                    (_Message.NEWSETELEM, names.allow, full),
-                    (_Message.DELSETELEM, names.allow, bare),
-                    (_Message.NEWSETELEM, names.allow, full),
+                    (Message.NEWSETELEM, names.allow, exact),
+                    (Message.DELSETELEM, names.allow, keys),
+                    (Message.NEWSETELEM, names.allow, exact),
                 )
         self._commit(parts)
 
@@ -155,13 +107,13 @@ class ElementSocket:
         # One that does not exist would fail the others too, and each transaction
         # that fails costs the kernel a grace period of RCU: with a thousand of them
         # expired, a minute. So: add, delete; no lookup sees what was added.
-        parts: list[_Part] = []
+        parts: list[Part] = []
         for version, names in SETS.items():
-            bare = b"".join(_listed(_key(*key)) for key in keys if key[0].version == version)
-            if bare:
+            own = b"".join(bare(*key) for key in keys if key[0].version == version)
+            if own:
                 parts += (
-                    (_Message.NEWSETELEM, names.allow, bare),
-                    (_Message.DELSETELEM, names.allow, bare),
+                    (Message.NEWSETELEM, names.allow, own),
+                    (Message.DELSETELEM, names.allow, own),
                 )
         try:
             self._commit(parts)
@@ -176,10 +128,7 @@ class ElementSocket:
             OSError: the kernel does not say.
         """
         number = next(self._sequence) & 0xFFFFFFFF
-        payload = _attribute(_Chain.TABLE, TABLE.encode() + b"\0")
-        payload += _attribute(_Chain.NAME, name.encode() + b"\0")
-        kind = _SUBSYS_NFTABLES << 8 | _Message.GETCHAIN
-        self._socket.send(_message(kind, _NLM_F_ACK, number, payload))
+        self._socket.send(get_chain(number, name))
         answers = self._answers()
         if number not in answers:
             raise OSError(EIO, "the kernel did not answer")
@@ -187,21 +136,11 @@ class ElementSocket:
             raise OSError(answers[number], os.strerror(answers[number]))
         return answers[number] == 0
 
-    def _commit(self, parts: Sequence[_Part]) -> None:
+    def _commit(self, parts: Sequence[Part]) -> None:
         if not parts:
             return
         begin, *numbers, end = (next(self._sequence) & 0xFFFFFFFF for _ in range(len(parts) + 2))
-        batch = b"".join(
-            (
-                _message(_BATCH_BEGIN, 0, begin, b""),
-                *(
-                    _elements_message(number, *part)
-                    for number, part in zip(numbers, parts, strict=True)
-                ),
-                _message(_BATCH_END, 0, end, b""),
-            )
-        )
-        self._socket.send(batch)
+        self._socket.send(transaction(begin, numbers, end, parts))
         answers = self._answers()
         # What is refused as a whole is answered in the name of its beginning.
         if errno := answers.get(begin):
@@ -210,7 +149,7 @@ class ElementSocket:
             if number not in answers:
                 raise OSError("the kernel did not answer")
             if errno := answers[number]:
-                no_set = kind is _Message.NEWSETELEM and errno == ENOENT
+                no_set = kind is Message.NEWSETELEM and errno == ENOENT
                 raise Refused(errno, by_item=not no_set)
 
     def _answers(self) -> dict[int, int]:
@@ -224,56 +163,4 @@ class ElementSocket:
                 data = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return answers
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, kind, _, number, _ = _HEADER.unpack_from(data, offset)
-                if kind == _NLMSG_ERROR:
-                    answers[number] = -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
-                offset += _aligned(length)
-
-
-def _message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
-    family, subsystem = _NFPROTO_INET, 0
-    if kind in (_BATCH_BEGIN, _BATCH_END):
-        family, subsystem = _NFPROTO_UNSPEC, _SUBSYS_NFTABLES
-    body = _FAMILY_HEADER.pack(family, 0, subsystem) + payload
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
-
-
-def _elements_message(number: int, kind: _Message, name: str, elements: bytes) -> bytes:
-    flags = _NLM_F_ACK | (_NLM_F_CREATE if kind is _Message.NEWSETELEM else 0)
-    payload = (
-        _attribute(_List.TABLE, TABLE.encode() + b"\0")
-        + _attribute(_List.SET, name.encode() + b"\0")
-        + _attribute(_List.ELEMENTS | _NLA_F_NESTED, elements)
-    )
-    return _message(_SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
-
-
-def _timed(element: TimedElement) -> bytes:
-    content = _key(element.address, element.port)
-    content += _attribute(_Element.TIMEOUT, struct.pack(">Q", element.timeout_ms))
-    if element.comment:
-        text = element.comment.encode() + b"\0"
-        userdata = struct.pack("BB", _UDATA_COMMENT, len(text)) + text
-        content += _attribute(_Element.USERDATA, userdata)
-    return _listed(content)
-
-
-def _listed(content: bytes) -> bytes:
-    return _attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
-
-
-def _key(address: Address, port: int) -> bytes:
-    # Each part of a concatenation fills whole 32-bit registers.
-    value = address.packed + struct.pack(">Hxx", port)
-    return _attribute(_Element.KEY | _NLA_F_NESTED, _attribute(_DATA_VALUE, value))
-
-
-def _attribute(kind: int, payload: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(length, kind) + payload + bytes(_aligned(length) - length)
-
-
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3
+            answers.update(errors(data))

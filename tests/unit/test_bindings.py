@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Bindings, Change, Element
+from enforcer.core.bindings import Bindings
+from enforcer.core.changes import Change, Element
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.hosts import Host

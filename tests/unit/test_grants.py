@@ -110,8 +110,18 @@ def test_a_host_that_gains_nothing_is_its_own_grant() -> None:
 
 @pytest.mark.parametrize("label", [b'x"y', b"x y", b"x\\y", b"x*", b"x,y", b"\xff", b"x\ny"])
 def test_a_name_with_other_characters_matches_no_wildcard(label: bytes) -> None:
-    """No kernel remembers such a query; one became the comment of an element, and ended the daemon."""
+    """No query for one is remembered; in an answer, one ended the daemon."""
     name = dns.name.Name((label, *dns.name.from_text("example.com").labels))
     grants = Grants([host("*.example.com", 443)])
     assert grants.match(dns.name.from_text("x-_y.example.com")) is not None
     assert grants.match(name) is None
+
+
+@pytest.mark.parametrize("qname", ["ghcr.io", "a.pkg.dev", "pkg.dev", "A.Pkg.Dev", "x"])
+def test_a_name_in_text_matches_as_the_name_does(qname: str) -> None:
+    """Whatever its case."""
+    held = Grants(
+        [Grant(parse_pattern(p), (443,), private=False) for p in ("ghcr.io", "*.pkg.dev")]
+    )
+    name = dns.name.from_text(qname)
+    assert held.match_text(name.to_text(omit_final_dot=True)) == held.match(name)

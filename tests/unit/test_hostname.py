@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.core.hostname import MAX_NAME, InvalidHostname, Pattern, parse_host, parse_pattern
+from enforcer.core.host_and_port import parse_host
+from enforcer.core.hostname import MAX_NAME, InvalidHostname, Pattern, parse_pattern
 
 LABELS = st.from_regex(r"[a-z_]([a-z0-9_-]{0,10}[a-z0-9_])?", fullmatch=True).filter(
     lambda label: not label.startswith("xn--")

@@ -11,7 +11,7 @@ from enforcer.core.grants import Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.policy import parse_policy
 from enforcer.core.promises import Origin
-from enforcer.daemon.enforcement import InForce
+from enforcer.daemon.in_force import InForce
 from enforcer.daemon.views import hosts_view
 
 POLICY = parse_policy(

@@ -11,8 +11,8 @@ import dns.name
 import dns.rcode
 
 from enforcer.core.policy import Policy, parse_policy
-from enforcer.daemon.lookups import MAX_NAMED, Lookups
-from enforcer.daemon.problems import Problems
+from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.problems import MAX_NAMED, Problems
 from enforcer.edge.resolver import Resolver
 from tests.unit.nano import Asked, Nano, reply
 

@@ -15,7 +15,7 @@ from enforcer.core.grants import Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.core.hosts import Host
 from enforcer.core.policy import Mode, Policy, describe, parse_policy
-from enforcer.core.policy_file import PolicyFile
+from enforcer.core.policy_form import PolicyFile
 from enforcer.core.presets import presets
 
 HEAD = "version: 1\norganization: acme\n"

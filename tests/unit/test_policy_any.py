@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enforcer.core.mistakes import PLACES
 from enforcer.core.policy import Policy, parse_policy
-from enforcer.core.problems import PLACES
 from enforcer.errors import PolicyError
 
 HEAD = "version: 1\norganization: acme\n"

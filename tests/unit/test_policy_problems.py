@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from enforcer.core.mistakes import PLACES
 from enforcer.core.policy import parse_policy
-from enforcer.core.policy_file import PolicyFile
-from enforcer.core.problems import PLACES
+from enforcer.core.policy_form import PolicyFile
 from enforcer.errors import PolicyError, PolicyProblem
 
 HEAD = "version: 1\norganization: acme\n"  # two lines

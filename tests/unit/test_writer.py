@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 
-from enforcer.core.bindings import Change, Element
+from enforcer.core.changes import Change, Element
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.writer import Writer
 from tests.fakes import FakeSets, settled

@@ -22,6 +22,7 @@ from pydantic import (
     PlainValidator,
     Tag,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -30,12 +31,14 @@ from enforcer.core import entries
 from enforcer.core.addresses import Address, Network
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.grants import Grants
-from enforcer.core.hostname import MAX_PORT, Pattern
+from enforcer.core.host_and_port import MAX_PORT
+from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host
-from enforcer.core.presets import Choice, choose, entries_schema
+from enforcer.core.presets import Choice, choose, entries_schema, presets
 from enforcer.core.wording import quoted
 
 HTTPS = 443
+DEFAULT_PORTS = (str(HTTPS),)
 OWN_HOSTS = "hosts"  # the origin of a host that no preset names
 DAY_S = 86400
 MAX_ORGANIZATION = 100  # characters, because messages of one line name it
@@ -55,6 +58,18 @@ class Known:
 
     grants: Grants
     ports: dict[Ports, Ports] = field(default_factory=dict)
+
+    def host(self, text: object) -> Host | None:
+        """Return the host of the policy before that an entry called *text*, if there is one.
+
+        It was valid then: most of a long policy that is read again need not be
+        validated again.
+        """
+        if not isinstance(text, str) or text in presets():
+            return None
+        found = self.grants.written(text)
+        # What a preset names may be wider than what an operator may write.
+        return found if isinstance(found, Host) and found.origin == OWN_HOSTS else None
 
 
 def _form(value: object) -> str | None:
@@ -77,6 +92,12 @@ def _has_host(value: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _from_text(value: str, info: ValidationInfo) -> Host:
+    name, colon, port_text = value.partition(":")
+    known = cast("Known", info.context).host(name)
+    if known is not None and not known.private:
+        ports = (port_text,) if colon else DEFAULT_PORTS
+        if ports == tuple(map(str, known.ports)):
+            return known
     pattern, port = entries.host(value)
     return _own(pattern, (HTTPS if port is None else port,), info, private=False)
 
@@ -85,6 +106,25 @@ def _from_mapping(entry: HostEntry, info: ValidationInfo) -> Host:
     # At once: 100,000 models would take more memory than all the rest.
     ports = tuple(sorted(set(entry.ports)))
     return _own(entry.host, ports, info, private=entry.private)
+
+
+def _from_known(
+    value: Mapping[str, object], validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Host:
+    known = cast("Known", info.context).host(value.get("host"))
+    if known is not None and _says(value, known):
+        return known
+    return cast("Host", validate(value))
+
+
+def _says(value: Mapping[str, object], host: Host) -> bool:
+    """Tell whether the entry *value*, of that name, is good for *host* as it is."""
+    ports = value.get("ports", [HTTPS])
+    # By type: true is equal to 1.
+    if not isinstance(ports, list) or any(type(port) is not int for port in ports):
+        return False
+    same = value.get("private", False) is host.private and value.keys() <= ENTRY_KEYS
+    return same and tuple(sorted(set(ports))) == host.ports
 
 
 def _own(pattern: Pattern, ports: Ports, info: ValidationInfo, *, private: bool) -> Host:
@@ -110,7 +150,8 @@ class _AsEntry:
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         entry = handler.generate_schema(HostEntry)
-        return core_schema.with_info_after_validator_function(_from_mapping, entry)
+        read = core_schema.with_info_after_validator_function(_from_mapping, entry)
+        return core_schema.with_info_wrap_validator_function(_from_known, read)
 
 
 class _Section(BaseModel):
@@ -133,6 +174,9 @@ class HostEntry(_Section):
     private: Annotated[
         bool, Field(description="may have addresses in RFC 1918, ULA and CGNAT networks")
     ] = False
+
+
+ENTRY_KEYS = frozenset(HostEntry.model_fields)
 
 
 class DnsSection(_Section):

@@ -45,11 +45,11 @@ PLACES: dict[Path, tuple[str, str]] = {
     ("dns", "grace"): ("a number of seconds from 0 to 86400", "write grace: 300"),
 }
 
-# Where policy_file.py has a Discriminator.
+# Where policy_form.py has a Discriminator.
 SEVERAL_FORMS: frozenset[Path] = frozenset({("hosts", "[]"), ("resolvers",)})
 
 
-def problems(root: Value, error: ValidationError) -> Iterator[PolicyProblem]:
+def mistakes(root: Value, error: ValidationError) -> Iterator[PolicyProblem]:
     """Yield the problems in *error*, which validating *root* raised, with their lines."""
     for detail in error.errors(include_url=False):
         path = _path(detail["loc"])

@@ -1,0 +1,145 @@
+"""What a running daemon is asked for: over its control socket, and by SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from enforcer import __version__, status
+from enforcer.abi import Stat
+from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.enforcement import Enforcement
+from enforcer.daemon.follower import Follower
+from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.views import daemon_view, hosts_view
+from enforcer.edge.control import Handler
+from enforcer.edge.notify import notify
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.errors import EnforcerError
+from enforcer.kernel_checks.suite import Findings
+from enforcer.log import LOGGER
+
+
+class UnknownHost(EnforcerError):
+    """What was asked for is no host name."""
+
+
+class Requests:
+    """Answers to requests, by what is in force and in the kernel now.
+
+    Args:
+        enforcement: asked, and told to reload.
+        datapath: the kernel's part; only touched on *kernel*.
+        kernel: the thread for it.
+        problems: shown; told of a reload that failed.
+        runtime: held by this process.
+        findings: of the kernel checks.
+        follower: looks again after a reload.
+        lock: held while the policy in force changes.
+        stop: set when all has been removed on request.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a request may concern
+        self,
+        enforcement: Enforcement,
+        datapath: Datapath,
+        kernel: KernelThread,
+        problems: Problems,
+        runtime: RuntimeDir,
+        findings: Findings,
+        follower: Follower,
+        lock: asyncio.Lock,
+        stop: asyncio.Event,
+    ) -> None:
+        self._enforcement = enforcement
+        self._datapath = datapath
+        self._kernel = kernel
+        self._problems = problems
+        self._runtime = runtime
+        self._findings = findings
+        self._follower = follower
+        self._lock = lock
+        self._stop = stop
+        self._started = time.monotonic()
+        self._signalled: set[asyncio.Task[None]] = set()
+        self._reload_waits = False
+        self.reads: Mapping[str, Handler] = {"/status": self._status, "/hosts": self._hosts}
+        self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
+
+    @property
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
+        """The reloads that a signal asked for and that are not done."""
+        return tuple(self._signalled)
+
+    def reload_soon(self) -> None:
+        """Reload, for nobody who waits for an answer."""
+        if self._reload_waits:
+            return  # it has not read the file yet
+        self._reload_waits = True
+        task = asyncio.ensure_future(self._reload_on_signal())
+        self._signalled.add(task)
+        task.add_done_callback(self._signalled.discard)
+
+    async def _reload_on_signal(self) -> None:
+        # Logged and shown as a problem.
+        with contextlib.suppress(EnforcerError):
+            await self._reload({})
+
+    async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        async with self._lock:
+            self._reload_waits = False
+            notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
+            try:
+                await self._enforcement.reload()
+            except EnforcerError as exc:
+                text = f"the policy file is not in force: {exc.message}"
+                self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
+                raise
+            finally:
+                notify("READY=1\nSTATUS=enforcing")
+        self._problems.settle("reload")
+        self._follower.soon()
+        policy = self._enforcement.in_force.policy
+        LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
+        return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
+
+    async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        async with self._lock:
+            await self._kernel.run(self._datapath.remove)
+            self._stop.set()
+        return {}
+
+    async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        state, stats = await self._kernel.run(self._read_kernel)
+        enforcement, problems = self._enforcement, self._problems.current()
+        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
+        view["addresses"] = len(enforcement)
+        view["daemon"] = {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+        return status.report(state, self._findings, view)
+
+    def _read_kernel(self) -> tuple[status.KernelState, dict[Stat, int]]:
+        datapath = self._datapath
+        table = datapath.firewall.summary()
+        state = status.read_kernel(table, datapath.links, datapath.filters, self._runtime)
+        return state, datapath.programs.stats()
+
+    async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
+        wanted = None
+        if "host" in query:
+            try:
+                wanted = parse_pattern(query["host"], shared=True)
+            except InvalidHostname as exc:
+                raise UnknownHost(exc.reason, exc.hint) from exc
+        in_force = self._enforcement.in_force
+        return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())

@@ -1,0 +1,154 @@
+"""Messages of nf_tables, in bytes: elements of sets, transactions of them, and the answers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import TypeAlias
+
+from enforcer.core.addresses import Address
+from enforcer.core.elements import TimedElement
+from enforcer.core.ruleset import TABLE
+
+# linux/netlink.h
+_NLMSG_ERROR = 2
+_NLM_F_REQUEST = 0x001
+_NLM_F_ACK = 0x004
+_NLM_F_CREATE = 0x400
+_NLA_F_NESTED = 0x8000
+
+# linux/netfilter/nfnetlink.h, linux/netfilter.h
+_BATCH_BEGIN = 0x10
+_BATCH_END = 0x11
+_SUBSYS_NFTABLES = 10
+_NFPROTO_UNSPEC = 0
+_NFPROTO_INET = 1
+
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
+_FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+
+
+class Message(IntEnum):
+    """linux/netfilter/nf_tables.h: enum nf_tables_msg_types."""
+
+    GETCHAIN = 4
+    NEWSETELEM = 12
+    DELSETELEM = 14
+
+
+class _Chain(IntEnum):
+    """enum nft_chain_attributes."""
+
+    TABLE = 1
+    NAME = 3
+
+
+class _List(IntEnum):
+    """enum nft_set_elem_list_attributes."""
+
+    TABLE = 1
+    SET = 2
+    ELEMENTS = 3
+
+
+class _Element(IntEnum):
+    """enum nft_set_elem_attributes."""
+
+    KEY = 1
+    TIMEOUT = 4
+    USERDATA = 6
+
+
+_LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
+_DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
+_UDATA_COMMENT = 0  # libnftnl/udata.h: NFTNL_UDATA_SET_ELEM_COMMENT
+
+# What to do with elements of which set.
+Part: TypeAlias = tuple[Message, str, bytes]
+
+
+def transaction(begin: int, numbers: Sequence[int], end: int, parts: Sequence[Part]) -> bytes:
+    """Return *parts* as one transaction.
+
+    Args:
+        begin: sequence number of its first message, in whose name it is refused as a whole.
+        numbers: those of the parts, which are answered each by itself.
+        end: that of the last message.
+        parts: in order.
+    """
+    carried = (_elements(number, *part) for number, part in zip(numbers, parts, strict=True))
+    return b"".join(
+        (_message(_BATCH_BEGIN, 0, begin, b""), *carried, _message(_BATCH_END, 0, end, b""))
+    )
+
+
+def get_chain(number: int, name: str) -> bytes:
+    """Return the question for the chain *name* of our table; it is answered with an error or 0."""
+    payload = _attribute(_Chain.TABLE, TABLE.encode() + b"\0")
+    payload += _attribute(_Chain.NAME, name.encode() + b"\0")
+    return _message(_SUBSYS_NFTABLES << 8 | Message.GETCHAIN, _NLM_F_ACK, number, payload)
+
+
+def errors(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the sequence number and error number, 0 for none, of each answer in *data*."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, number, _ = _HEADER.unpack_from(data, offset)
+        if kind == _NLMSG_ERROR:
+            yield number, -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
+        offset += _aligned(length)
+
+
+def bare(address: Address, port: int) -> bytes:
+    """Return an element without lifetime and comment as an item of a message."""
+    return _listed(_key(address, port))
+
+
+def full(element: TimedElement) -> bytes:
+    """Return *element* as an item of a message."""
+    content = _key(element.address, element.port)
+    content += _attribute(_Element.TIMEOUT, struct.pack(">Q", element.timeout_ms))
+    if element.comment:
+        text = element.comment.encode() + b"\0"
+        userdata = struct.pack("BB", _UDATA_COMMENT, len(text)) + text
+        content += _attribute(_Element.USERDATA, userdata)
+    return _listed(content)
+
+
+def _message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
+    family, subsystem = _NFPROTO_INET, 0
+    if kind in (_BATCH_BEGIN, _BATCH_END):
+        family, subsystem = _NFPROTO_UNSPEC, _SUBSYS_NFTABLES
+    body = _FAMILY_HEADER.pack(family, 0, subsystem) + payload
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
+
+
+def _elements(number: int, kind: Message, name: str, elements: bytes) -> bytes:
+    flags = _NLM_F_ACK | (_NLM_F_CREATE if kind is Message.NEWSETELEM else 0)
+    payload = (
+        _attribute(_List.TABLE, TABLE.encode() + b"\0")
+        + _attribute(_List.SET, name.encode() + b"\0")
+        + _attribute(_List.ELEMENTS | _NLA_F_NESTED, elements)
+    )
+    return _message(_SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
+
+
+def _listed(content: bytes) -> bytes:
+    return _attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
+
+
+def _key(address: Address, port: int) -> bytes:
+    # Each part of a concatenation fills whole 32-bit registers.
+    value = address.packed + struct.pack(">Hxx", port)
+    return _attribute(_Element.KEY | _NLA_F_NESTED, _attribute(_DATA_VALUE, value))
+
+
+def _attribute(kind: int, payload: bytes) -> bytes:
+    length = _ATTRIBUTE.size + len(payload)
+    return _ATTRIBUTE.pack(length, kind) + payload + bytes(_aligned(length) - length)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
