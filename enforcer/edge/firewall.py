@@ -6,17 +6,19 @@ process takes milliseconds, the socket some thirty microseconds.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess  # noqa: TID251 - nft is a program
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import BASE_CHAINS, FAMILY, TABLE
+from enforcer.core.ruleset import FAMILY, TABLE
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, TableState, parse_listing
+from enforcer.edge.nflisting import Judgement, Listing  # noqa: TID251 - likewise
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
 from enforcer.errors import DatapathError
 
@@ -46,12 +48,17 @@ class Firewall:
         self._nft = nft
         try:
             self._elements = ElementSocket()
+            self._listing = Listing()
         except OSError as exc:
             raise DatapathError(f"netlink socket for nftables: {exc}") from exc
+        self._applied: Judgement | None = None
+        # What it is unless somebody else commits something.
+        self._generation: int | None = None
 
     def close(self) -> None:
-        """Close the netlink socket; the table stays."""
+        """Close the netlink sockets; the table stays."""
         self._elements.close()
+        self._listing.close()
 
     def apply(self, text: str) -> None:
         """Carry out *text*, a ruleset, in one transaction.
@@ -59,9 +66,14 @@ class Firewall:
         Raises:
             DatapathError: nft or the kernel refused; nothing was changed.
         """
+        with _translating("look at our table"):
+            before = self._listing.generation()
         done = self._run((self._nft, "-f", "-"), text)
         if done.returncode:
             raise _translated("nft refused the ruleset", done.stderr)
+        self._generation = before + 1
+        with _translating("look at our table"):
+            self._applied = self._listing.judgement()
 
     def remove(self) -> None:
         """Delete our table if there is one.
@@ -72,16 +84,38 @@ class Firewall:
         self.apply(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
 
     def is_whole(self) -> bool:
-        """Tell whether our table judges packets: cheap, however many elements it holds.
+        """Tell whether our table judges as it was told to: cheap, however much it holds.
+
+        Of a table that another process applied: whether it judges at all. Addresses
+        that are open are no part of it, see `touched`.
 
         Raises:
             DatapathError: the kernel does not say.
         """
         # nft 1.0.6 reads all elements even for `list tables inet`: 1.3 s with full sets.
-        try:
-            return all(map(self._elements.has_chain, BASE_CHAINS))
-        except OSError as exc:
-            raise DatapathError(f"can't look for our table: {exc.strerror}") from exc
+        with _translating("look at our table"):
+            found = self._listing.judgement()
+        return found.hooked and self._applied in (None, found)
+
+    def touched(self) -> bool:
+        """Tell whether somebody else changed nftables since this was last asked.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("look at nftables"):
+            now = self._listing.generation()
+        expected, self._generation = self._generation, now
+        return now != expected
+
+    def open(self) -> frozenset[tuple[Address, int]]:
+        """Return the addresses and ports of the allow sets; a second with full ones.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("list our sets"):
+            return self._listing.open()
 
     def inspect(self) -> TableState:
         """Return what the kernel holds of our table now; seconds with full sets.
@@ -123,7 +157,7 @@ class Firewall:
                 table is not there.
         """
         items = tuple(elements)
-        refused = _carried_out(items, self._elements.replace)
+        refused = _carried_out(items, self._counted(self._elements.replace))
         if refused:
             first, number = refused[0]
             hint = f"the sets hold {SET_SIZE} elements" if number == errno.ENFILE else None
@@ -140,13 +174,23 @@ class Firewall:
             DatapathError: some were refused, all others are gone.
         """
         items = tuple(keys)
-        kept = _carried_out(items, self._elements.delete)
+        kept = _carried_out(items, self._counted(self._elements.delete))
         if kept:
             (address, port), number = kept[0]
             raise DatapathError(
                 f"nftables kept {len(kept)} of {len(items)} elements, first "
                 f"{address} port {port}: {os.strerror(number)}"
             )
+
+    def _counted(
+        self, transaction: Callable[[Sequence[_Item]], None]
+    ) -> Callable[[Sequence[_Item]], None]:
+        def committed(items: Sequence[_Item]) -> None:
+            transaction(items)
+            if self._generation is not None:
+                self._generation += 1
+
+        return committed
 
     def _run(self, argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
         try:
@@ -163,6 +207,15 @@ class Firewall:
             raise _not_found(argv[0]) from exc
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise DatapathError(f"{argv[0]}: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _translating(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        hint = _HINTS.get(exc.errno or 0)
+        raise DatapathError(f"can't {doing}: {exc.strerror or exc}", hint) from exc
 
 
 def _not_found(program: str) -> DatapathError:

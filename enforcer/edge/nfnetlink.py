@@ -9,12 +9,11 @@ sequence number of the batch's begin.
 from __future__ import annotations
 
 import itertools
-import os
 import socket
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from errno import EIO, ENOENT
+from errno import ENOENT
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
@@ -29,41 +28,38 @@ BATCH_MAX = 256
 # linux/netlink.h
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
-_NLMSG_ERROR = 2
+NLMSG_ERROR = 2
 _NLM_F_REQUEST = 0x001
 _NLM_F_ACK = 0x004
 _NLM_F_CREATE = 0x400
 _NLA_F_NESTED = 0x8000
 
 # linux/netfilter/nfnetlink.h, linux/netfilter.h
-_NETLINK_NETFILTER = 12
+NETLINK_NETFILTER = 12
 _BATCH_BEGIN = 0x10
 _BATCH_END = 0x11
-_SUBSYS_NFTABLES = 10
+SUBSYS_NFTABLES = 10
 _NFPROTO_UNSPEC = 0
-_NFPROTO_INET = 1
+NFPROTO_INET = 1
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
+FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
+ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 
-class _Message(IntEnum):
+class Message(IntEnum):
     """linux/netfilter/nf_tables.h: enum nf_tables_msg_types."""
 
+    GETTABLE = 1
     GETCHAIN = 4
+    GETRULE = 7
     NEWSETELEM = 12
+    GETSETELEM = 13
     DELSETELEM = 14
+    GETGEN = 16
 
 
-class _Chain(IntEnum):
-    """enum nft_chain_attributes."""
-
-    TABLE = 1
-    NAME = 3
-
-
-class _List(IntEnum):
+class List(IntEnum):
     """enum nft_set_elem_list_attributes."""
 
     TABLE = 1
@@ -71,7 +67,7 @@ class _List(IntEnum):
     ELEMENTS = 3
 
 
-class _Element(IntEnum):
+class ElementPart(IntEnum):
     """enum nft_set_elem_attributes."""
 
     KEY = 1
@@ -79,11 +75,11 @@ class _Element(IntEnum):
     USERDATA = 6
 
 
-_LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
-_DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
+LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
+DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
 _UDATA_COMMENT = 0  # libnftnl/udata.h: NFTNL_UDATA_SET_ELEM_COMMENT
 
-_Part = tuple[_Message, str, bytes]
+_Part = tuple[Message, str, bytes]
 
 
 class Refused(Exception):
@@ -110,7 +106,7 @@ class ElementSocket:
 
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         # Or every error carries a copy of the message it is about.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
@@ -140,9 +136,9 @@ class ElementSocket:
                 full = b"".join(map(_timed, own))
                 bare = b"".join(_listed(_key(each.address, each.port)) for each in own)
                 parts += (
-                    (_Message.NEWSETELEM, names.allow, full),
-                    (_Message.DELSETELEM, names.allow, bare),
-                    (_Message.NEWSETELEM, names.allow, full),
+                    (Message.NEWSETELEM, names.allow, full),
+                    (Message.DELSETELEM, names.allow, bare),
+                    (Message.NEWSETELEM, names.allow, full),
                 )
         self._commit(parts)
 
@@ -160,8 +156,8 @@ class ElementSocket:
             bare = b"".join(_listed(_key(*key)) for key in keys if key[0].version == version)
             if bare:
                 parts += (
-                    (_Message.NEWSETELEM, names.allow, bare),
-                    (_Message.DELSETELEM, names.allow, bare),
+                    (Message.NEWSETELEM, names.allow, bare),
+                    (Message.DELSETELEM, names.allow, bare),
                 )
         try:
             self._commit(parts)
@@ -169,36 +165,18 @@ class ElementSocket:
             if exc.by_item or exc.errno != ENOENT:
                 raise  # else there is no table either
 
-    def has_chain(self, name: str) -> bool:
-        """Tell whether our table has the chain *name*.
-
-        Raises:
-            OSError: the kernel does not say.
-        """
-        number = next(self._sequence) & 0xFFFFFFFF
-        payload = _attribute(_Chain.TABLE, TABLE.encode() + b"\0")
-        payload += _attribute(_Chain.NAME, name.encode() + b"\0")
-        kind = _SUBSYS_NFTABLES << 8 | _Message.GETCHAIN
-        self._socket.send(_message(kind, _NLM_F_ACK, number, payload))
-        answers = self._answers()
-        if number not in answers:
-            raise OSError(EIO, "the kernel did not answer")
-        if answers[number] not in (0, ENOENT):
-            raise OSError(answers[number], os.strerror(answers[number]))
-        return answers[number] == 0
-
     def _commit(self, parts: Sequence[_Part]) -> None:
         if not parts:
             return
         begin, *numbers, end = (next(self._sequence) & 0xFFFFFFFF for _ in range(len(parts) + 2))
         batch = b"".join(
             (
-                _message(_BATCH_BEGIN, 0, begin, b""),
+                message(_BATCH_BEGIN, 0, begin, b""),
                 *(
                     _elements_message(number, *part)
                     for number, part in zip(numbers, parts, strict=True)
                 ),
-                _message(_BATCH_END, 0, end, b""),
+                message(_BATCH_END, 0, end, b""),
             )
         )
         self._socket.send(batch)
@@ -210,7 +188,7 @@ class ElementSocket:
             if number not in answers:
                 raise OSError("the kernel did not answer")
             if errno := answers[number]:
-                no_set = kind is _Message.NEWSETELEM and errno == ENOENT
+                no_set = kind is Message.NEWSETELEM and errno == ENOENT
                 raise Refused(errno, by_item=not no_set)
 
     def _answers(self) -> dict[int, int]:
@@ -225,55 +203,58 @@ class ElementSocket:
             except BlockingIOError:
                 return answers
             offset = 0
-            while offset + _HEADER.size <= len(data):
-                length, kind, _, number, _ = _HEADER.unpack_from(data, offset)
-                if kind == _NLMSG_ERROR:
-                    answers[number] = -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
-                offset += _aligned(length)
+            while offset + HEADER.size <= len(data):
+                length, kind, _, number, _ = HEADER.unpack_from(data, offset)
+                if kind == NLMSG_ERROR:
+                    answers[number] = -struct.unpack_from("=i", data, offset + HEADER.size)[0]
+                offset += aligned(length)
 
 
-def _message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
-    family, subsystem = _NFPROTO_INET, 0
+def message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
+    """Return one request about nftables, or a batch's begin or end."""
+    family, subsystem = NFPROTO_INET, 0
     if kind in (_BATCH_BEGIN, _BATCH_END):
-        family, subsystem = _NFPROTO_UNSPEC, _SUBSYS_NFTABLES
-    body = _FAMILY_HEADER.pack(family, 0, subsystem) + payload
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
+        family, subsystem = _NFPROTO_UNSPEC, SUBSYS_NFTABLES
+    body = FAMILY_HEADER.pack(family, 0, subsystem) + payload
+    return HEADER.pack(HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
 
 
-def _elements_message(number: int, kind: _Message, name: str, elements: bytes) -> bytes:
-    flags = _NLM_F_ACK | (_NLM_F_CREATE if kind is _Message.NEWSETELEM else 0)
+def _elements_message(number: int, kind: Message, name: str, elements: bytes) -> bytes:
+    flags = _NLM_F_ACK | (_NLM_F_CREATE if kind is Message.NEWSETELEM else 0)
     payload = (
-        _attribute(_List.TABLE, TABLE.encode() + b"\0")
-        + _attribute(_List.SET, name.encode() + b"\0")
-        + _attribute(_List.ELEMENTS | _NLA_F_NESTED, elements)
+        attribute(List.TABLE, TABLE.encode() + b"\0")
+        + attribute(List.SET, name.encode() + b"\0")
+        + attribute(List.ELEMENTS | _NLA_F_NESTED, elements)
     )
-    return _message(_SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
+    return message(SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
 
 
 def _timed(element: TimedElement) -> bytes:
     content = _key(element.address, element.port)
-    content += _attribute(_Element.TIMEOUT, struct.pack(">Q", element.timeout_ms))
+    content += attribute(ElementPart.TIMEOUT, struct.pack(">Q", element.timeout_ms))
     if element.comment:
         text = element.comment.encode() + b"\0"
         userdata = struct.pack("BB", _UDATA_COMMENT, len(text)) + text
-        content += _attribute(_Element.USERDATA, userdata)
+        content += attribute(ElementPart.USERDATA, userdata)
     return _listed(content)
 
 
 def _listed(content: bytes) -> bytes:
-    return _attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
+    return attribute(LIST_ELEMENT | _NLA_F_NESTED, content)
 
 
 def _key(address: Address, port: int) -> bytes:
     # Each part of a concatenation fills whole 32-bit registers.
     value = address.packed + struct.pack(">Hxx", port)
-    return _attribute(_Element.KEY | _NLA_F_NESTED, _attribute(_DATA_VALUE, value))
+    return attribute(ElementPart.KEY | _NLA_F_NESTED, attribute(DATA_VALUE, value))
 
 
-def _attribute(kind: int, payload: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(length, kind) + payload + bytes(_aligned(length) - length)
+def attribute(kind: int, payload: bytes) -> bytes:
+    """Return one attribute, padded."""
+    length = ATTRIBUTE.size + len(payload)
+    return ATTRIBUTE.pack(length, kind) + payload + bytes(aligned(length) - length)
 
 
-def _aligned(length: int) -> int:
+def aligned(length: int) -> int:
+    """Return where the next message or attribute begins."""
     return (length + 3) & ~3

@@ -23,7 +23,8 @@ EXCEPTIONS = {
     ("enforcer/edge/cgroup.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/bpf.py", "enforcer.edge"),  # syscall, its base
     ("enforcer/edge/ring.py", "enforcer.edge"),  # likewise
-    ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
+    ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink and nflisting, its other half
+    ("enforcer/edge/nflisting.py", "enforcer.edge"),  # nfnetlink, its base
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
