@@ -195,6 +195,10 @@ class Datapath:
         )
         self._enforced_uplinks = uplinks
 
+    def judge_anew(self) -> None:
+        """Take no live connection for one that the ruleset let begin: it was not in force."""
+        self._live.forget()
+
     def end_connections(
         self,
         policy: Policy,

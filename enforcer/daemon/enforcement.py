@@ -11,6 +11,7 @@ from pathlib import Path
 
 from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
+from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding, Bindings
 from enforcer.core.changes import Change, Element
@@ -140,7 +141,12 @@ class Enforcement:
             self._tell_refused(refused)
             gone = not await self._kernel.run(self._datapath.firewall.is_whole)
             if gone:
-                LOGGER.warning("the nftables table was gone, or not whole, and is put back")
+                LOGGER.warning("the nftables table was gone, or changed, and is put back")
+                await self._kernel.run(self._datapath.judge_anew)
+            elif strangers := await self._strangers():
+                gone = True
+                LOGGER.warning("%d addresses were opened by somebody else", len(strangers))
+                await self._kernel.run(self._datapath.judge_anew)
             if gone or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
@@ -191,6 +197,20 @@ class Enforcement:
     def hosts(self) -> tuple[Binding, ...]:
         """Return which addresses are open for each host."""
         return self._bindings.hosts(time.monotonic())
+
+    async def _strangers(self) -> frozenset[tuple[Address, int]]:
+        """Return what is open in the kernel though no answer opened it."""
+        if not await self._kernel.run(self._datapath.firewall.touched):
+            return frozenset()
+        before = self._pairs()
+        found = await self._kernel.run(self._datapath.firewall.open)
+        # Afterwards: what the packet path added was learned before.
+        learned = await self._kernel.run(self._datapath.programs.learned)
+        self.take_events()
+        return found - before - learned.keys() - self._pairs()
+
+    def _pairs(self) -> frozenset[tuple[Address, int]]:
+        return frozenset((e.address, e.port) for e in self._bindings.elements(time.monotonic()))
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""

@@ -27,6 +27,10 @@ class LiveConnections:
         self._links = links
         self._before: Permitted | None = Permitted() if judged else None
 
+    def forget(self) -> None:
+        """Judge all again at the next `follow`: some may have begun unjudged."""
+        self._before = None
+
     def follow(
         self,
         policy: Policy,

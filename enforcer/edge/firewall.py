@@ -6,17 +6,19 @@ process takes milliseconds, the socket some thirty microseconds.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess  # noqa: TID251 - nft is a program
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
-from enforcer.core.ruleset import FAMILY, JUDGING_CHAINS, TABLE, missing_chains
+from enforcer.core.ruleset import FAMILY, TABLE
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, TableState, parse_listing
+from enforcer.edge.nflisting import Judgement, Listing  # noqa: TID251 - likewise
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
 from enforcer.errors import DatapathError
 
@@ -42,12 +44,17 @@ class Firewall:
     def __init__(self) -> None:
         try:
             self._elements = ElementSocket()
+            self._listing = Listing()
         except OSError as exc:
             raise DatapathError(f"netlink socket for nftables: {exc}") from exc
+        self._applied: Judgement | None = None
+        # What it is unless somebody else commits something.
+        self._generation: int | None = None
 
     def close(self) -> None:
-        """Close the netlink socket; the table stays."""
+        """Close the netlink sockets; the table stays."""
         self._elements.close()
+        self._listing.close()
 
     def apply(self, text: str) -> None:
         """Carry out *text*, a ruleset, in one transaction.
@@ -55,9 +62,13 @@ class Firewall:
         Raises:
             DatapathError: nft or the kernel refused; nothing was changed.
         """
+        with _translating("look at our table"):
+            before = self._listing.generation()
         done = _nft(("-f", "-"), text)
         if done.returncode:
             raise _translated("nft refused the ruleset", done.stderr)
+        self._generation = before + 1
+        self._applied = self._judgement()
 
     def remove(self) -> None:
         """Delete our table if there is one.
@@ -73,22 +84,44 @@ class Firewall:
         Raises:
             DatapathError: the kernel does not say.
         """
-        return all(map(self._has_chain, JUDGING_CHAINS))
+        return self._judgement().judges
 
     def is_whole(self) -> bool:
-        """Tell whether our table has all that belongs to one like it: as cheap.
+        """Tell whether our table judges as it was told to: as cheap.
+
+        Of a table that another process applied: whether it has all that belongs to one
+        like it. Addresses that are open are no part of it, see `touched`.
 
         Raises:
             DatapathError: the kernel does not say.
         """
-        return not missing_chains(self._has_chain)
+        found = self._judgement()
+        return found.whole and self._applied in (None, found)
 
-    def _has_chain(self, name: str) -> bool:
+    def _judgement(self) -> Judgement:
         # nft 1.0.6 reads all elements even for `list tables inet`: 1.3 s with full sets.
-        try:
-            return self._elements.has_chain(name)
-        except OSError as exc:
-            raise DatapathError(f"can't look for our table: {exc.strerror}") from exc
+        with _translating("look at our table"):
+            return self._listing.judgement()
+
+    def touched(self) -> bool:
+        """Tell whether somebody else changed nftables since this was last asked.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("look at nftables"):
+            now = self._listing.generation()
+        expected, self._generation = self._generation, now
+        return now != expected
+
+    def open(self) -> frozenset[tuple[Address, int]]:
+        """Return the addresses and ports of the allow sets; a second with full ones.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("list our sets"):
+            return self._listing.open()
 
     def inspect(self) -> TableState:
         """Return what the kernel holds of our table now; seconds with full sets.
@@ -130,7 +163,7 @@ class Firewall:
                 table is not there.
         """
         items = tuple(elements)
-        refused = _carried_out(items, self._elements.replace)
+        refused = _carried_out(items, self._counted(self._elements.replace))
         if refused:
             first, number = refused[0]
             hint = f"the sets hold {SET_SIZE} elements" if number == errno.ENFILE else None
@@ -147,13 +180,23 @@ class Firewall:
             DatapathError: some were refused, all others are gone.
         """
         items = tuple(keys)
-        kept = _carried_out(items, self._elements.delete)
+        kept = _carried_out(items, self._counted(self._elements.delete))
         if kept:
             (address, port), number = kept[0]
             raise DatapathError(
                 f"nftables kept {len(kept)} of {len(items)} elements, first "
                 f"{address} port {port}: {os.strerror(number)}"
             )
+
+    def _counted(
+        self, transaction: Callable[[Sequence[_Item]], None]
+    ) -> Callable[[Sequence[_Item]], None]:
+        def committed(items: Sequence[_Item]) -> None:
+            transaction(items)
+            if self._generation is not None:
+                self._generation += 1
+
+        return committed
 
 
 def _nft(arguments: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
@@ -171,6 +214,15 @@ def _nft(arguments: Sequence[str], text: str) -> subprocess.CompletedProcess[str
         raise DatapathError('program "nft" not found', "install the package nftables") from exc
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise DatapathError(f"nft: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _translating(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        hint = _HINTS.get(exc.errno or 0)
+        raise DatapathError(f"can't {doing}: {exc.strerror or exc}", hint) from exc
 
 
 def _translated(what: str, stderr: str) -> DatapathError:

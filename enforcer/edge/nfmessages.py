@@ -12,40 +12,38 @@ from enforcer.core.elements import TimedElement
 from enforcer.core.ruleset import TABLE
 
 # linux/netlink.h
-_NLMSG_ERROR = 2
+NETLINK_NETFILTER = 12
+NLMSG_ERROR = 2
 _NLM_F_REQUEST = 0x001
-_NLM_F_ACK = 0x004
+NLM_F_ACK = 0x004
 _NLM_F_CREATE = 0x400
 _NLA_F_NESTED = 0x8000
 
 # linux/netfilter/nfnetlink.h, linux/netfilter.h
 _BATCH_BEGIN = 0x10
 _BATCH_END = 0x11
-_SUBSYS_NFTABLES = 10
+SUBSYS_NFTABLES = 10
 _NFPROTO_UNSPEC = 0
-_NFPROTO_INET = 1
+NFPROTO_INET = 1
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
+FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
+ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 
 class Message(IntEnum):
     """linux/netfilter/nf_tables.h: enum nf_tables_msg_types."""
 
+    GETTABLE = 1
     GETCHAIN = 4
+    GETRULE = 7
     NEWSETELEM = 12
+    GETSETELEM = 13
     DELSETELEM = 14
+    GETGEN = 16
 
 
-class _Chain(IntEnum):
-    """enum nft_chain_attributes."""
-
-    TABLE = 1
-    NAME = 3
-
-
-class _List(IntEnum):
+class List(IntEnum):
     """enum nft_set_elem_list_attributes."""
 
     TABLE = 1
@@ -53,7 +51,7 @@ class _List(IntEnum):
     ELEMENTS = 3
 
 
-class _Element(IntEnum):
+class ElementPart(IntEnum):
     """enum nft_set_elem_attributes."""
 
     KEY = 1
@@ -62,7 +60,7 @@ class _Element(IntEnum):
 
 
 _LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
-_DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
+DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
 _UDATA_COMMENT = 0  # libnftnl/udata.h: NFTNL_UDATA_SET_ELEM_COMMENT
 
 # What to do with elements of which set.
@@ -80,25 +78,18 @@ def transaction(begin: int, numbers: Sequence[int], end: int, parts: Sequence[Pa
     """
     carried = (_elements(number, *part) for number, part in zip(numbers, parts, strict=True))
     return b"".join(
-        (_message(_BATCH_BEGIN, 0, begin, b""), *carried, _message(_BATCH_END, 0, end, b""))
+        (message(_BATCH_BEGIN, 0, begin, b""), *carried, message(_BATCH_END, 0, end, b""))
     )
-
-
-def get_chain(number: int, name: str) -> bytes:
-    """Return the question for the chain *name* of our table; it is answered with an error or 0."""
-    payload = _attribute(_Chain.TABLE, TABLE.encode() + b"\0")
-    payload += _attribute(_Chain.NAME, name.encode() + b"\0")
-    return _message(_SUBSYS_NFTABLES << 8 | Message.GETCHAIN, _NLM_F_ACK, number, payload)
 
 
 def errors(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield the sequence number and error number, 0 for none, of each answer in *data*."""
     offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, number, _ = _HEADER.unpack_from(data, offset)
-        if kind == _NLMSG_ERROR:
-            yield number, -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
-        offset += _aligned(length)
+    while offset + HEADER.size <= len(data):
+        length, kind, _, number, _ = HEADER.unpack_from(data, offset)
+        if kind == NLMSG_ERROR:
+            yield number, -struct.unpack_from("=i", data, offset + HEADER.size)[0]
+        offset += aligned(length)
 
 
 def bare(address: Address, port: int) -> bytes:
@@ -109,46 +100,49 @@ def bare(address: Address, port: int) -> bytes:
 def full(element: TimedElement) -> bytes:
     """Return *element* as an item of a message."""
     content = _key(element.address, element.port)
-    content += _attribute(_Element.TIMEOUT, struct.pack(">Q", element.timeout_ms))
+    content += attribute(ElementPart.TIMEOUT, struct.pack(">Q", element.timeout_ms))
     if element.comment:
         text = element.comment.encode() + b"\0"
         userdata = struct.pack("BB", _UDATA_COMMENT, len(text)) + text
-        content += _attribute(_Element.USERDATA, userdata)
+        content += attribute(ElementPart.USERDATA, userdata)
     return _listed(content)
 
 
-def _message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
-    family, subsystem = _NFPROTO_INET, 0
+def message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
+    """Return one request about nftables, or a batch's begin or end."""
+    family, subsystem = NFPROTO_INET, 0
     if kind in (_BATCH_BEGIN, _BATCH_END):
-        family, subsystem = _NFPROTO_UNSPEC, _SUBSYS_NFTABLES
-    body = _FAMILY_HEADER.pack(family, 0, subsystem) + payload
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
+        family, subsystem = _NFPROTO_UNSPEC, SUBSYS_NFTABLES
+    body = FAMILY_HEADER.pack(family, 0, subsystem) + payload
+    return HEADER.pack(HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
 
 
 def _elements(number: int, kind: Message, name: str, elements: bytes) -> bytes:
-    flags = _NLM_F_ACK | (_NLM_F_CREATE if kind is Message.NEWSETELEM else 0)
+    flags = NLM_F_ACK | (_NLM_F_CREATE if kind is Message.NEWSETELEM else 0)
     payload = (
-        _attribute(_List.TABLE, TABLE.encode() + b"\0")
-        + _attribute(_List.SET, name.encode() + b"\0")
-        + _attribute(_List.ELEMENTS | _NLA_F_NESTED, elements)
+        attribute(List.TABLE, TABLE.encode() + b"\0")
+        + attribute(List.SET, name.encode() + b"\0")
+        + attribute(List.ELEMENTS | _NLA_F_NESTED, elements)
     )
-    return _message(_SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
+    return message(SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
 
 
 def _listed(content: bytes) -> bytes:
-    return _attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
+    return attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
 
 
 def _key(address: Address, port: int) -> bytes:
     # Each part of a concatenation fills whole 32-bit registers.
     value = address.packed + struct.pack(">Hxx", port)
-    return _attribute(_Element.KEY | _NLA_F_NESTED, _attribute(_DATA_VALUE, value))
+    return attribute(ElementPart.KEY | _NLA_F_NESTED, attribute(DATA_VALUE, value))
 
 
-def _attribute(kind: int, payload: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(length, kind) + payload + bytes(_aligned(length) - length)
+def attribute(kind: int, payload: bytes) -> bytes:
+    """Return one attribute, padded."""
+    length = ATTRIBUTE.size + len(payload)
+    return ATTRIBUTE.pack(length, kind) + payload + bytes(aligned(length) - length)
 
 
-def _aligned(length: int) -> int:
+def aligned(length: int) -> int:
+    """Return where the next message or attribute begins."""
     return (length + 3) & ~3

@@ -9,28 +9,26 @@ sequence number of the batch's begin.
 from __future__ import annotations
 
 import itertools
-import os
 import socket
 from collections.abc import Sequence
-from errno import EIO, ENOENT
+from errno import ENOENT
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 from enforcer.core.sets import SETS
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
+    NETLINK_NETFILTER,
     Message,
     Part,
     bare,
     errors,
     full,
-    get_chain,
     transaction,
 )
 
 # linux/netlink.h, linux/netfilter.h
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
-_NETLINK_NETFILTER = 12
 
 # A message is one netlink attribute deep inside, of at most 65,535 bytes, and an
 # IPv6 element with the longest comment takes 180. Three messages of this many
@@ -62,7 +60,7 @@ class ElementSocket:
 
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         # Or every error carries a copy of the message it is about.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
@@ -120,21 +118,6 @@ class ElementSocket:
         except Refused as exc:
             if exc.by_item or exc.errno != ENOENT:
                 raise  # else there is no table either
-
-    def has_chain(self, name: str) -> bool:
-        """Tell whether our table has the chain *name*.
-
-        Raises:
-            OSError: the kernel does not say.
-        """
-        number = next(self._sequence) & 0xFFFFFFFF
-        self._socket.send(get_chain(number, name))
-        answers = self._answers()
-        if number not in answers:
-            raise OSError(EIO, "the kernel did not answer")
-        if answers[number] not in (0, ENOENT):
-            raise OSError(answers[number], os.strerror(answers[number]))
-        return answers[number] == 0
 
     def _commit(self, parts: Sequence[Part]) -> None:
         if not parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import dns.rrset
 import pytest
 
 from enforcer.edge.resolver import LookupResult, Resolver
+from tests.lab.connect import attempt
+from tests.lab.daemon import running
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED
 from tests.lab.topology import UPLINK
@@ -67,3 +70,20 @@ def test_an_answer_from_a_bridge_is_not_taken(
     result = lab.net.host.call(lambda: asyncio.run(lookup()))
     found = {str(a) for answer in result.answers for a in answer.addresses}
     assert found == set(ALLOWED.addresses)
+
+
+def test_the_daemon_takes_no_answer_from_a_bridge(lab: Lab, policy: str) -> None:
+    """Its lookups are bound to the interface that faces the resolver, as it was found."""
+    lab.net.host.sysctl("net.ipv4.conf.all.rp_filter=0")
+    lab.net.container.ip(f"address add {RESOLVER}/32 dev lo")
+    forged = threading.Event()
+
+    def script(query: dns.message.QueryMessage) -> None:
+        forge(lab, query)
+        if query.question[0].rdtype == dns.rdatatype.A:
+            forged.set()
+
+    lab.nameserver.script(ALLOWED.name, script)
+    with running(lab.net, f"{policy}resolvers: [{RESOLVER}]\n"):
+        assert forged.is_set(), "the daemon did not ask"
+        assert attempt(lab.net.host, FORGED).outcome == "ECONNREFUSED"

@@ -269,15 +269,27 @@ def _of_another(query: dns.message.QueryMessage, name: str, evil: str) -> dns.me
     return response
 
 
+def _of_the_zone(query: dns.message.QueryMessage, name: str, evil: str) -> dns.message.Message:
+    # Its owner is a pointer into QNAME, like those of the records that count.
+    response = answer(query, name, ALLOWED.addresses[":" in evil])
+    zone = dns.name.from_text(FRESH_ZONE)
+    response.answer.append(dns.rrset.from_text(zone, 300, "IN", kind(evil), evil))
+    return response
+
+
 @both_families
-@pytest.mark.parametrize("where", [_in_additional, _in_authority, _of_another])
+@pytest.mark.parametrize("where", [_in_additional, _in_authority, _of_another, _of_the_zone])
 def test_records_that_were_not_asked_for(
     labs: Labs,
     where: Callable[[dns.message.QueryMessage, str, str], dns.message.Message],
     name: str,
     evil: str,
 ) -> None:
-    """An answer opens what the name led to, step by step, and nothing beside it."""
+    """An answer opens what the name led to, step by step, and nothing beside it.
+
+    An owner written in full is no plain form whoever it is: only one that points, as
+    the zone's does, shows that owners are compared.
+    """
 
     def gets_out(lab: Lab) -> bool:
         lab.nameserver.script(name, lambda query: where(query, name, evil))

@@ -90,9 +90,10 @@ def test_a_packet_socket_of_a_container(labs: Labs, evil: str) -> None:
 
 
 @both_families
-def test_a_mark_set_in_a_container(labs: Labs, evil: str) -> None:
-    """CAP_NET_RAW allows one; it does not cross the veth."""
-    labs.refute(lambda lab: reaches(lab, "container", "marked", evil))
+@pytest.mark.parametrize("origin", RAW_ORIGINS)
+def test_a_mark_of_ones_own(labs: Labs, origin: str, evil: str) -> None:
+    """CAP_NET_RAW allows one: a container's does not cross the veth, none is the nonce."""
+    labs.refute(lambda lab: reaches(lab, origin, "marked", evil))
 
 
 @pytest.mark.parametrize("version", [1], ids=["v6"])

@@ -25,6 +25,7 @@ EXCEPTIONS = {
     ("enforcer/edge/ring.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
     ("enforcer/edge/nfnetlink.py", "enforcer.edge"),  # nfmessages, what it sends
+    ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base

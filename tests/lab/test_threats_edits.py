@@ -1,0 +1,109 @@
+"""Ways round, by another tool's hand: what it edits of ours is found, told and put back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.asking import is_open
+from tests.lab.client import connect_to_answers
+from tests.lab.conftest import FRESH_ZONE
+from tests.lab.daemon import running
+from tests.lab.guarded import connected
+from tests.lab.lab import Lab
+from tests.lab.namespace import Namespace
+from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.wait import until
+
+pytestmark = pytest.mark.root
+
+# A round of the daemon's look-around, and what a busy machine adds to it.
+REPAIRED_WITHIN_S = 15
+PUT_BACK, OPENED = "is put back", "opened by somebody else"
+EDITS = {
+    "a rule before ours": ("insert rule inet enforcer output accept", PUT_BACK),
+    "no rules": ("flush chain inet enforcer output", PUT_BACK),
+    "a rule deep inside": ("insert rule inet enforcer destinations accept", PUT_BACK),
+    "a table that sleeps": ("add table inet enforcer { flags dormant; }", PUT_BACK),
+    "a network": ("add element inet enforcer networks4 { 198.18.0.0/24 }", PUT_BACK),
+    "an address": (
+        f"add element inet enforcer allow4 {{ {DENIED.addresses[0]} . 443 timeout 1h }}",
+        OPENED,
+    ),
+}
+
+
+def look(host: Namespace) -> None:
+    """Have the daemon look around now: it does at any change of the network, and every 5 s."""
+    host.ip("link add br-look type bridge", "link del br-look")
+
+
+@pytest.mark.parametrize("how", EDITS)
+def test_another_tool_that_edits(lab: Lab, policy: str, how: str) -> None:
+    """A table that is there, with all its chains, and lets everything pass.
+
+    Whether the chains were there was all that was looked at: an edited one stayed so.
+    """
+    edit, told = EDITS[how]
+    host, address = lab.net.host, DENIED.addresses[0]
+    with running(lab.net, policy) as enforcer:
+        assert not is_open(host, address)
+        host.nft(edit)
+        look(host)
+        until(lambda: told in enforcer.log, REPAIRED_WITHIN_S, "the log to tell")
+        until(lambda: not is_open(host, address), REPAIRED_WITHIN_S, "the repair")
+        assert is_open(host, ALLOWED.addresses[0])
+        made = connect_to_answers(host, FRESH_ZONE, family=4, count=20, label="after")
+        assert (made.ok, made.refused) == (20, 0)
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+
+
+def test_addresses_that_another_tool_takes_away_come_back(lab: Lab, policy: str) -> None:
+    """The kernel still knows what was learned: the next first connection opens it again."""
+    host = lab.net.host
+    with running(lab.net, policy):
+        assert is_open(host, ALLOWED.addresses[0])
+        made = connect_to_answers(host, FRESH_ZONE, family=4, count=1, label="learned")
+        assert made.ok == 1
+        given = lab.nameserver.given[-1]
+        host.nft("flush set inet enforcer allow4")
+        assert is_open(host, given)
+
+
+def test_what_began_in_an_open_moment_ends_with_it(lab: Lab, policy: str) -> None:
+    """A connection that no ruleset judged is judged when there is one again.
+
+    It went on: only those of the very first start were.
+    """
+    net = lab.net
+    with running(net, policy):
+        net.host.nft("insert rule inet enforcer output accept")
+        with connected(net.host, net.world, DENIED.addresses[0], 9000) as (ours, theirs):
+            theirs.settimeout(0.5)
+
+            def ended() -> bool:
+                try:
+                    ours.sendall(b"x")
+                    return not theirs.recv(1)
+                except OSError:
+                    return True
+
+            assert not ended()
+            look(net.host)
+            until(ended, REPAIRED_WITHIN_S, "the end of the connection")
+
+
+def test_changes_of_others_are_no_edit_of_ours(lab: Lab, policy: str) -> None:
+    """Docker and firewalld have tables too: nothing is told, nothing is put back."""
+    net = lab.net
+    with running(net, policy) as enforcer:
+        for number in range(3):
+            net.host.nft(f"table inet lab_other {{ chain c{number} {{ }}; }}")
+        made = connect_to_answers(net.host, FRESH_ZONE, family=4, count=50, label="beside")
+        assert made.ok == 50
+        net.host.nft("delete table inet lab_other")
+        net.host.nft("insert rule inet enforcer output accept")
+        look(net.host)
+        # By then it has looked at all of it.
+        until(lambda: PUT_BACK in enforcer.log, REPAIRED_WITHIN_S, "the one edit to be told")
+        assert enforcer.log.count(PUT_BACK) == 1
+        assert OPENED not in enforcer.log
