@@ -165,9 +165,10 @@ class Enforcement:
             LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
         return replace(now, resolvers=resolvers, notes=found.notes)
 
-    def take_events(self, limit: int | None = None) -> None:
-        """Take the answers that the kernel passed on, about *limit* at most."""
-        for event in self._datapath.programs.drain(limit):
+    def take_events(self, limit: int | None = None) -> int:
+        """Take the answers that the kernel passed on, about *limit* at most; return how many."""
+        events = self._datapath.programs.drain(limit)
+        for event in events:
             try:
                 answer = answers.parse(event.wire, cut=event.cut)
             except MalformedAnswer as exc:
@@ -177,6 +178,7 @@ class Enforcement:
                 self.lookups.soon(answer.qname)
             else:
                 self.observe(answer, Origin.ANSWER)
+        return len(events)
 
     def observe(self, answer: Answer, origin: Origin) -> None:
         """Open what *answer* permits."""

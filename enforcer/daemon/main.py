@@ -14,6 +14,7 @@ from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.listener import Listener
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.requests import Requests
 from enforcer.edge.control import Server
@@ -24,8 +25,6 @@ from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
 
-# Answers that are taken before anything else gets its turn: some milliseconds.
-EVENTS_AT_ONCE = 64
 # An answer wakes us and its reader at once. The kernel has opened the way already:
 # woken first, and for longer, we would only delay the connection it was asked for.
 NICENESS = 10
@@ -131,14 +130,14 @@ class Daemon:
         server = Server(self._runtime.socket, self._requests.reads, self._requests.changes)
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)
-        events = self._datapath.programs.open_events()
+        listener = Listener(self._datapath.programs, self._enforcement.take_events)
         tasks: list[asyncio.Future[Any]] = []
         try:
             try:
                 await server.start()
                 if closed:  # and its sets go on being filled meanwhile
                     tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
-                await self._start(events)
+                await self._start(listener)
             except BaseException:
                 if not closed:
                     await self._undo()
@@ -150,18 +149,16 @@ class Daemon:
             await self._until_stopped(tasks)
         finally:
             await _cancelled([*tasks, *self._requests.under_way])
-            for fd in events:
-                asyncio.get_running_loop().remove_reader(fd)
+            listener.close()
             self._follower.close()
             await server.stop()
         notify("STOPPING=1")
         await self._kernel.run(self._datapath.remove)
         LOGGER.info("stopped: this machine may reach any address")
 
-    async def _start(self, events: tuple[int, ...]) -> None:
+    async def _start(self, listener: Listener) -> None:
         loop = asyncio.get_running_loop()
-        for fd in events:
-            loop.add_reader(fd, self._enforcement.take_events, EVENTS_AT_ONCE)
+        listener.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)

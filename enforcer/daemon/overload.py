@@ -36,7 +36,7 @@ class Overload:
         self._lost = 0
         self._gave_way = 0
 
-    async def check(self, take_events: Callable[[], None]) -> Change:
+    async def check(self, take_events: Callable[[], object]) -> Change:
         """Return what to write so that nothing that the kernel learned ends too early.
 
         The packet path opens an address for a minute and leaves the rest to the

@@ -63,7 +63,7 @@ class Programs:
         self._grants = Mirrored(self._map("grants"))
         self._resolvers = Mirrored(self._map("resolvers"))
         self._refused = Mirrored(self._map("refused"))
-        self._rings: tuple[ring.Ring, ...] = ()
+        self._rings: dict[int, ring.Ring] = {}  # by CPU
         self._more: int | None = None
 
     def _program(self, name: str) -> int:
@@ -74,9 +74,9 @@ class Programs:
 
     def close(self) -> None:
         """Let go of programs, maps and rings; what is attached stays in the kernel."""
-        for each in self._rings:
+        for each in self._rings.values():
             each.close()
-        self._rings = ()
+        self._rings = {}
         if self._more is not None:
             os.close(self._more)
             self._more = None
@@ -135,12 +135,26 @@ class Programs:
             self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             online = cpus.online()
             for cpu in online:
-                opened = ring.Ring(cpu, ring.pages(len(online)))
-                self._rings += (opened,)
-                self._events.update([(KEY.pack(cpu), KEY.pack(opened.fd))])
+                self._rings[cpu] = ring.Ring(cpu, ring.pages(len(online)))
         except OSError as exc:
             raise DatapathError(f"can't open the event rings: {exc.strerror}") from exc
-        return (self._more, *(each.fd for each in self._rings))
+        self.announce()
+        return (self._more, *(each.fd for each in self._rings.values()))
+
+    def announce(self) -> None:
+        """Have each answer make a descriptor of `open_events` readable, as at first."""
+        self._submit_to({cpu: each.fd for cpu, each in self._rings.items()})
+
+    def hush(self) -> None:
+        """Announce nothing before a ring is half full, for a caller who drains in time.
+
+        An answer that is on its way through the programs at the moment of `announce` may
+        still be silent: drain once more after that.
+        """
+        self._submit_to({cpu: each.quiet_fd for cpu, each in self._rings.items()})
+
+    def _submit_to(self, fds: Mapping[int, int]) -> None:
+        self._events.update((KEY.pack(cpu), KEY.pack(fd)) for cpu, fd in fds.items())
 
     def drain(self, limit: int | None = None) -> tuple[Event, ...]:
         """Take what the event rings hold now, without waiting.
@@ -150,7 +164,7 @@ class Programs:
                 work; a descriptor of `open_events` says that there are more. None: all.
         """
         share = None if limit is None else math.ceil(limit / max(1, len(self._rings)))
-        taken = [each.read(share) for each in self._rings]
+        taken = [each.read(share) for each in self._rings.values()]
         if self._more is not None:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import struct
@@ -15,6 +16,7 @@ from enforcer.edge.syscall import PERF_EVENT_OPEN, syscall  # noqa: TID251 - wha
 # perf_event_mmap_page has data_head and data_tail.
 TYPE_SOFTWARE, COUNT_SW_BPF_OUTPUT, SAMPLE_RAW = 1, 10, 1 << 10
 FLAG_FD_CLOEXEC = 1 << 3
+IOC_SET_OUTPUT = 0x2405  # _IO('$', 5)
 RECORD_SAMPLE = 9
 HEAD_AT, TAIL_AT = 1024, 1032
 HEADER = struct.Struct("=IHH")  # type, misc, size
@@ -91,34 +93,36 @@ def pages(cpus: int) -> int:
 
 
 class Ring:
-    """The ring of *cpu*, of *page_count* pages.
+    """The ring of *cpu*, of *page_count* pages, behind two descriptors for the programs' map.
+
+    To wake somebody, the kernel sends its own CPU an interrupt (irq_work), before the packet
+    goes on: dns_answer takes 7.3 us instead of 1.5 on a virtual machine, which leaves itself
+    for that. What is submitted through `quiet_fd` wakes nobody before the ring is half full.
 
     Attributes:
-        fd: for the map of the programs' rings; polls readable when records have come. The
+        fd: what is submitted through it wakes at once. Polls readable, for either; the
             kernel tells each wake-up to one poll only.
+        quiet_fd: for as long as somebody looks by himself.
 
     Raises:
         OSError: the kernel refuses.
     """
 
     def __init__(self, cpu: int, page_count: int) -> None:
-        attr = _EventAttr(
-            type=TYPE_SOFTWARE,
-            size=ctypes.sizeof(_EventAttr),
-            config=COUNT_SW_BPF_OUTPUT,
-            sample_period=1,
-            sample_type=SAMPLE_RAW,
-            # Whoever polls learns of each record at once: one that comes while the others
-            # are read costs no wake-up.
-            wakeup_events=1,
-        )
-        everybody, no_group = -1, -1
-        where = (everybody, cpu, no_group, ctypes.c_ulong(FLAG_FD_CLOEXEC))
-        self.fd = syscall(PERF_EVENT_OPEN, ctypes.byref(attr), *where)
+        # Whoever polls learns of each record at once: one that comes while the others
+        # are read costs no wake-up.
+        self.fd = _opened(cpu, wakeup_events=1)
         try:
             size = (1 + page_count) * mmap.PAGESIZE
             self._memory = mmap.mmap(self.fd, size)
+            self.quiet_fd = _opened(cpu, wakeup_events=0)
         except OSError:
+            os.close(self.fd)
+            raise
+        try:
+            fcntl.ioctl(self.quiet_fd, IOC_SET_OUTPUT, self.fd)
+        except OSError:
+            os.close(self.quiet_fd)
             os.close(self.fd)
             raise
         self._data = memoryview(self._memory)[mmap.PAGESIZE :]
@@ -146,6 +150,7 @@ class Ring:
         del self._head, self._tail
         self._data.release()
         self._memory.close()
+        os.close(self.quiet_fd)
         os.close(self.fd)
 
     def _barrier(self) -> None:
@@ -157,3 +162,18 @@ class Ring:
         """
         self._lock.release()
         self._lock.acquire()
+
+
+def _opened(cpu: int, wakeup_events: int) -> int:
+    """Return the descriptor of an event that BPF programs on *cpu* may submit to."""
+    attr = _EventAttr(
+        type=TYPE_SOFTWARE,
+        size=ctypes.sizeof(_EventAttr),
+        config=COUNT_SW_BPF_OUTPUT,
+        sample_period=1,
+        sample_type=SAMPLE_RAW,
+        wakeup_events=wakeup_events,
+    )
+    everybody, no_group = -1, -1
+    where = (everybody, cpu, no_group, ctypes.c_ulong(FLAG_FD_CLOEXEC))
+    return syscall(PERF_EVENT_OPEN, ctypes.byref(attr), *where)

@@ -73,3 +73,26 @@ def test_what_a_limit_left_is_announced() -> None:
         assert rounds > 1
     finally:
         programs.close()
+
+
+def test_hushed_rings_keep_answers_and_announce_only_a_pile() -> None:
+    """Who drains by the clock is not woken, and misses nothing, a flood least of all."""
+    programs = told()
+    readable = select.poll()
+    for fd in programs.open_events():
+        readable.register(fd, select.POLLIN)
+    try:
+        programs.hush()
+        quiet = answered(programs, 10)
+        assert readable.poll(0) == []
+        answered(programs, 400, LARGE)  # more than half of every ring
+        assert readable.poll(0) != []
+        assert {event.wire for event in programs.drain()} >= set(quiet)
+        readable.poll(0)
+        programs.announce()
+        assert readable.poll(0) == []
+        answered(programs, 1)
+        assert readable.poll(0) != []
+        assert len(programs.drain()) == 1
+    finally:
+        programs.close()
