@@ -24,7 +24,7 @@ from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problem, Problems, ProblemsOfHosts
 from enforcer.daemon.writer import Writer
 from enforcer.edge.resolvconf import HINT, watched_files
-from enforcer.edge.resolver import Resolver
+from enforcer.edge.resolver import TIMEOUT_S, Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
 from enforcer.log import LOGGER
 
@@ -33,10 +33,10 @@ FOLLOWING = "following the network"
 OLDER = "older connections"
 ATTACHING = "attaching "
 # How long enforcement waits at its start for lookups, so that what is in use goes on:
-# enough for a first resolver that is silent (2 s) and the answers of the next, or for
-# a thousand names. Nothing is denied until then, and what comes later is opened by
-# the answer to whoever asks.
-FIRST_LOOKUPS_S = 3.0
+# until a resolver that is silent has been asked twice and is told as a problem, or for
+# a thousand names. Nothing is denied until then, and what comes later is opened by the
+# answer to whoever asks.
+FIRST_LOOKUPS_S = 2 * TIMEOUT_S + 1.0
 
 
 class Enforcement:
