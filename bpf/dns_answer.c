@@ -139,9 +139,13 @@ static __always_inline void take_answers(struct __sk_buff *skb, struct scratch *
 
 int dns_answer(struct __sk_buff *skb)
 {
-	struct config *cfg = get_config();
-	struct scratch *s = get_scratch();
+	struct config *cfg;
+	struct scratch *s;
 
+	if (!may_be_dns(skb, SOURCE_PORT))
+		return TC_ACT_UNSPEC;
+	cfg = get_config();
+	s = get_scratch();
 	if (cfg && s && !find_answers(skb, s))
 		take_answers(skb, s, cfg);
 	return TC_ACT_UNSPEC;

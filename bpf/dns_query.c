@@ -69,8 +69,11 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 
 int dns_query(struct __sk_buff *skb)
 {
-	struct scratch *s = get_scratch();
+	struct scratch *s;
 
+	if (!may_be_dns(skb, DESTINATION_PORT))
+		return TC_ACT_UNSPEC;
+	s = get_scratch();
 	if (!s || find_queries(skb, s))
 		return TC_ACT_UNSPEC;
 	for (u32 i = 0; i < MAX_ASKED; i++) {

@@ -11,6 +11,9 @@ enum {
 	PROTOCOL_TCP = 6,
 	PROTOCOL_UDP = 17,
 	DNS_PORT = 53,
+	/* In both transport headers. */
+	SOURCE_PORT = 0,
+	DESTINATION_PORT = 2,
 };
 
 enum {
@@ -47,7 +50,30 @@ union transport {
 	struct tcp_header tcp;
 };
 
-/* Most packets are seen to be no DNS by these four bytes. */
+/*
+ * Whether one of the two ports of *skb*, *at* from the start of its transport header, may
+ * be that of DNS. Most packets are seen not to by this one read into the stack. Yes where
+ * the headers are not the plain ones, or in pages.
+ */
+static __always_inline int may_be_dns(struct __sk_buff *skb, u32 at)
+{
+	u8 start[IPV6_HEADER + 2 * sizeof(u16)];
+
+	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
+		if (load(skb, 0, start, IPV4_HEADER_MIN + 2 * sizeof(u16)) ||
+		    start[0] != IPV4_PLAIN)
+			return 1;
+		return be16(&start[IPV4_HEADER_MIN + at]) == DNS_PORT;
+	}
+	if (skb->protocol == bpf_htons(ETHERTYPE_IPV6)) {
+		if (load(skb, 0, start, sizeof(start)) ||
+		    (start[6] != PROTOCOL_TCP && start[6] != PROTOCOL_UDP))
+			return 1;
+		return be16(&start[IPV6_HEADER + at]) == DNS_PORT;
+	}
+	return 0;
+}
+
 static __always_inline int load_ports(struct __sk_buff *skb, const struct packet *p,
 				      union transport *t)
 {
