@@ -92,7 +92,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     mode: Mode,
     networks: Sequence[Network],
     resolvers: Collection[Address],
-    nonce: int,
+    nonces: Collection[int],
     exempt: Sequence[str],
     uplinks: Collection[str],
     capabilities: Capabilities,
@@ -104,25 +104,27 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         mode: what happens to a packet that nothing permits.
         networks: always permitted, every protocol and port; may overlap.
         resolvers: the trusted ones, the only destinations of port 53.
-        nonce: the mark of a first SYN to a learned address; not 0, 32 bits.
+        nonces: the marks of a first SYN to a learned address; not 0, 32 bits.
         exempt: interface names, or their beginnings with a final ``*``.
         uplinks: interfaces that are never exempt, whatever they are called.
         capabilities: what the kernel was found able to do.
         elements: addresses permitted from the first packet on.
 
     Raises:
-        ValueError: the nonce or an interface name can't be used.
+        ValueError: a nonce or an interface name can't be used.
     """
-    if not 0 < nonce < 1 << 32:
-        raise ValueError("the nonce must be a 32-bit number other than 0, which every packet has")
+    if not all(0 < nonce < 1 << 32 for nonce in nonces):
+        raise ValueError("a nonce must be a 32-bit number other than 0, which every packet has")
     for name in (*exempt, *uplinks):
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
     body = [
         *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
-        *_judging(OUTPUT_CHAIN, _begin_inside(capabilities), _own(mode, capabilities), mode, nonce),
-        *_judging(FORWARD_CHAIN, (), (), mode, nonce),
+        *_judging(
+            OUTPUT_CHAIN, _begin_inside(capabilities), _own(mode, capabilities), mode, nonces
+        ),
+        *_judging(FORWARD_CHAIN, (), (), mode, nonces),
         *(_labelling(exempt, uplinks) if _labels(capabilities) else ()),
         *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
@@ -151,13 +153,13 @@ def _hook(name: str) -> str:
 
 
 def _judging(
-    hook: str, first: Iterable[str], own: Iterable[str], mode: Mode, nonce: int
+    hook: str, first: Iterable[str], own: Iterable[str], mode: Mode, nonces: Collection[int]
 ) -> list[str]:
     lines = (
         _hook(hook),
         *first,
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
-        f"meta mark {nonce:#010x} jump {LEARNED_CHAIN}",
+        f"meta mark {{ {', '.join(f'{nonce:#010x}' for nonce in nonces)} }} jump {LEARNED_CHAIN}",
         f"jump {PERMITTED_CHAIN}",
         *own,
         f"goto {LAST_CHAIN[mode]}",

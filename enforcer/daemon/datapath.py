@@ -54,7 +54,10 @@ class Datapath:
         self._runtime = runtime
         self._predecessor = runtime.recorded()
         # A killed predecessor's ruleset is in force until ours is: it knows that nonce.
-        self._nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
+        nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
+        # The ruleset in force accepts both: programs may go on to the second at any time.
+        self._nonces = (nonce, _new_nonce())
+        self._marking = nonce
         self.firewall = Firewall()
         self.links = Links()
         self.filters = Filters()
@@ -87,14 +90,22 @@ class Datapath:
         return self._devices.get(resolver)
 
     def learn(
-        self, policy: Policy, grants: Grants, resolvers: Collection[Address]
+        self, policy: Policy, grants: Grants, resolvers: Collection[Address], *, renew: bool
     ) -> dict[str, DatapathError]:
         """Let the kernel learn from answers of *resolvers*; nothing is denied yet.
 
+        Args:
+            policy: whose times count.
+            grants: of names.
+            resolvers: trusted.
+            renew: mark with another nonce, that sockets which still try under the policy
+                before don't have; the next `enforce` forgets theirs.
+
         Returns: as `follow` does.
         """
+        self._marking = self._nonces[renew]
         self.programs.configure(
-            nonce=self._nonce, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
+            nonce=self._marking, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
         )
         self.programs.set_grants(grants)
         return self.follow(resolvers)
@@ -169,7 +180,7 @@ class Datapath:
         if self._program_id is not None:
             ids = (self._program_id, *stale)
             self._runtime.record(
-                Attachments(str(self.hook.path), ids, self._resolvers, self._nonce)
+                Attachments(str(self.hook.path), ids, self._resolvers, self._nonces[0])
             )
 
     def enforce(
@@ -181,12 +192,15 @@ class Datapath:
     ) -> None:
         """Put the ruleset in force, in one transaction."""
         uplinks = self._uplinks
+        nonces = self._nonces
+        if self._marking != nonces[0]:
+            nonces = (self._marking, _new_nonce())
         self.firewall.apply(
             compile_ruleset(
                 mode=policy.mode,
                 networks=policy.networks,
                 resolvers=resolvers,
-                nonce=self._nonce,
+                nonces=nonces,
                 exempt=DEFAULT_EXEMPT,
                 uplinks=uplinks,
                 capabilities=self._capabilities,
@@ -194,6 +208,9 @@ class Datapath:
             )
         )
         self._enforced_uplinks = uplinks
+        if nonces != self._nonces:
+            self._nonces = nonces
+            self._record()
 
     def judge_anew(self) -> None:
         """Take no live connection for one that the ruleset let begin: it was not in force."""

@@ -112,7 +112,7 @@ class Enforcement:
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy = new.policy
         try:
-            await self._learn(new)
+            await self._learn(new, renew=True)
             # What was learned until now was learned by the old grants: it must be in
             # the books before they are compared with the new ones.
             self.take_events()
@@ -222,10 +222,9 @@ class Enforcement:
         bound = {(e.address, e.port) for e in self._bindings.elements(time.monotonic())}
         await self._kernel.run(self._datapath.programs.forget, learned.keys() - bound)
 
-    async def _learn(self, wanted: InForce) -> None:
-        refused = await self._kernel.run(
-            self._datapath.learn, wanted.policy, wanted.grants, wanted.resolvers
-        )
+    async def _learn(self, wanted: InForce, *, renew: bool = False) -> None:
+        learn = partial(self._datapath.learn, renew=renew)
+        refused = await self._kernel.run(learn, wanted.policy, wanted.grants, wanted.resolvers)
         self._tell_refused(refused)
 
     def _tell_refused(self, refused: Mapping[str, DatapathError]) -> None:

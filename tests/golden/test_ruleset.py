@@ -24,7 +24,7 @@ FULL_CASE: dict[str, Any] = {
     "mode": Mode.ENFORCE,
     "networks": (ip_network("10.20.0.0/16"), ip_network("fd20::/64")),
     "resolvers": (ip_address("10.77.0.1"), ip_address("fd77::1")),
-    "nonce": 0x5EED0001,
+    "nonces": (0x5EED0001, 0x5EED0002),
     "exempt": DEFAULT_EXEMPT,
     "uplinks": ("eth0",),
     "capabilities": FULL,

@@ -54,7 +54,7 @@ class Host:
             "mode": Mode.ENFORCE,
             "networks": (),
             "resolvers": (),
-            "nonce": NONCE,
+            "nonces": (NONCE,),
             "exempt": DEFAULT_EXEMPT,
             "uplinks": (),
             "capabilities": FULL,

@@ -222,7 +222,7 @@ def test_a_ruleset_that_is_refused_changes_nothing(net: Topology, host: Host) ->
         mode=Mode.ENFORCE,
         networks=(),
         resolvers=(),
-        nonce=NONCE,
+        nonces=(NONCE,),
         exempt=(),
         uplinks=(),
         capabilities=FULL,

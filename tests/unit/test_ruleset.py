@@ -48,7 +48,7 @@ def compiled(
         mode=mode,
         networks=networks,
         resolvers=(),
-        nonce=nonce,
+        nonces=(0x5EED0002, nonce),
         exempt=exempt,
         uplinks=(),
         capabilities=capabilities,
