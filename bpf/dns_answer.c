@@ -74,7 +74,7 @@ static __always_inline int load_part(struct __sk_buff *skb, struct scratch *s,
 	}
 	s->event.flags = flags;
 	s->event.len = len;
-	return load_message(skb, s, part->offset, len);
+	return load_message(skb, s, part->offset);
 }
 
 static __always_inline void pass_on(struct __sk_buff *skb, struct scratch *s)

@@ -53,18 +53,21 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 					   const struct part *part)
 {
 	u32 len = part->len;
-	u64 now;
+	u64 now, failed;
 
 	if (len < DNS_HEADER_SIZE)
 		return;
 	if (len > QUESTION_MAX)
 		len = QUESTION_MAX;
 	s->event.len = len;
-	if (load_message(skb, s, part->offset, len) || !match_qname(s))
+	if (load_message(skb, s, part->offset) || !match_qname(s))
 		return;
 	__builtin_memcpy(&s->key.id, s->message, sizeof(s->key.id));
 	now = bpf_ktime_get_ns();
-	count(queries.update(&s->key, &now) ? STAT_FAILED : STAT_QUERIES);
+	/* The sign of the error, if there is one. */
+	failed = (u64)queries.update(&s->key, &now) >> 63;
+	s->failed = read_back(s->failed) + failed;
+	s->remembered = read_back(s->remembered) + 1 - failed;
 }
 
 int dns_query(struct __sk_buff *skb)
@@ -76,10 +79,14 @@ int dns_query(struct __sk_buff *skb)
 	s = get_scratch();
 	if (!s || find_queries(skb, s))
 		return TC_ACT_UNSPEC;
+	s->failed = 0;
+	s->remembered = 0;
 	for (u32 i = 0; i < MAX_ASKED; i++) {
 		if (i >= read_back(s->nr_parts))
 			break;
 		remember_query(skb, s, &s->parts[i]);
 	}
+	add(STAT_FAILED, read_back(s->failed));
+	add(STAT_QUERIES, read_back(s->remembered));
 	return TC_ACT_UNSPEC;
 }

@@ -60,7 +60,9 @@ struct scratch {
 	u32 target_len;
 	u32 pointers;
 	u32 aliases; /* followed */
-	/* For the counters of the same names. */
+	u32 held_back; /* whether the address at hand is refused */
+	/* For the counters. */
+	u32 remembered;
 	u32 learned;
 	u32 failed;
 	u32 refused;

@@ -12,29 +12,41 @@ enum {
 	QUESTION_MAX = DNS_HEADER_SIZE + NAME_WIRE_MAX + QUESTION_FIXED,
 };
 
-/* The *len* bytes at *offset* into the scratch message; len is 1..MESSAGE_MAX. */
-static __always_inline int load_message(struct __sk_buff *skb, struct scratch *s, u32 offset,
-					u32 len)
+/* Load event.len bytes, 1..MESSAGE_MAX, at *offset* into the scratch message. */
+static __always_inline int load_message(struct __sk_buff *skb, struct scratch *s, u32 offset)
 {
-	/* LLVM folds the caller's two bounds into one subtraction that old
-	 * verifiers can't follow; this form they all can.
+	/* LLVM folds two bounds of a caller's into one subtraction that old verifiers
+	 * can't follow; this form they all can.
 	 */
-	u32 size = len - 1;
+	u32 size = read_back(s->event.len) - 1;
 
 	asm volatile("" : "+r"(size));
 	size = (size & (MESSAGE_MAX - 1)) + 1;
 	return bpf_skb_load_bytes_relative(skb, offset, s->message, size, BPF_HDR_START_NET);
 }
 
-/* Without a branch: each leaves one open for every character of every name, and the
- * verifier keeps 8,192.
+/*
+ * Without branches: each leaves one open for every character of every name, and the
+ * verifier keeps 8,192; and where two meet again, it goes on with both wherever they
+ * know different things.
+ *
+ * Return: 1 if *c* is one of *first* to *last*, otherwise 0.
  */
-static __always_inline u8 in_range(u8 c, u8 first, u8 last)
+static __always_inline u64 in_range(u8 c, u8 first, u8 last)
 {
 	u64 above = (u8)(c - first);
 
 	asm volatile("" : "+r"(above));
 	return (above - (last - first) - 1) >> 63;
+}
+
+/* Return: *yes* where *condition*, 0 or 1, is 1; otherwise *no*. */
+static __always_inline u64 choose(u64 condition, u64 yes, u64 no)
+{
+	u64 mask = -condition;
+
+	asm volatile("" : "+r"(mask));
+	return no ^ ((yes ^ no) & mask);
 }
 
 /*
@@ -51,27 +63,22 @@ static __always_inline int reverse_qname(struct scratch *s)
 	for (u32 i = 0; i < NAME_WIRE_MAX; i++) {
 		u32 left = read_back(s->label_left);
 		u8 c = s->message[DNS_HEADER_SIZE + i];
+		u64 is_length = in_range(left, 0, 0);
+		u64 is_letter = in_range(c | ('a' ^ 'A'), 'a', 'z');
+		u64 fits = is_letter | in_range(c, '0', '9') | in_range(c, '-', '-') |
+			   in_range(c, '_', '_');
 
 		if (DNS_HEADER_SIZE + i >= read_back(s->event.len))
 			return -1;
-		if (left == 0) {
-			if (c == 0)
-				break;
-			if (c > LABEL_MAX)
-				return -1;
-			left = c;
-			c = i ? '.' : '\0';
-		} else {
-			left--;
-			c += ('a' - 'A') * in_range(c, 'A', 'Z');
-			if (!(in_range(c, 'a', 'z') | in_range(c, '0', '9') |
-			      in_range(c, '-', '-') | in_range(c, '_', '_')))
-				return -1;
-		}
-		s->label_left = left;
-		s->name[NAME_END - i] = c;
+		if (!(left | c))
+			break;
+		if (!choose(is_length, in_range(c, 1, LABEL_MAX), fits))
+			return -1;
+		s->label_left = choose(is_length, c, left - 1);
+		s->name[NAME_END - i] = choose(is_length, '.', c | is_letter * ('a' ^ 'A'));
 		s->name_len = i + 1;
 	}
+	s->name[NAME_END] = '\0';
 	return 0;
 }
 

@@ -43,7 +43,8 @@ static __always_inline void learn(struct scratch *s, struct grant *grant, u8 fam
 {
 	struct learned_key key = {};
 
-	if (is_refused(grant, family, address)) {
+	s->held_back = is_refused(grant, family, address);
+	if (read_back(s->held_back)) {
 		s->refused = read_back(s->refused) + 1;
 		return;
 	}
@@ -52,15 +53,12 @@ static __always_inline void learn(struct scratch *s, struct grant *grant, u8 fam
 	else
 		__builtin_memcpy(&key.address, address, 16);
 	for (u32 i = 0; i < MAX_PORTS; i++) {
-		u64 failed;
-
 		key.port = grant->ports[i];
 		if (!key.port)
 			break;
 		/* The sign of the error, if there is one. */
-		failed = (u64)learned.update(&key, (void *)value) >> 63;
-		s->failed = read_back(s->failed) + failed;
-		s->learned = read_back(s->learned) + 1 - failed;
+		s->failed = read_back(s->failed) + ((u64)learned.update(&key, (void *)value) >> 63);
+		s->learned = read_back(s->learned) + 1;
 	}
 }
 
@@ -102,7 +100,7 @@ static __always_inline void learn_addresses(struct scratch *s, struct grant *gra
 		offset &= MESSAGE_MAX - 1;
 		learn(s, grant, family, &s->message[offset] + RECORD_FIXED, value);
 	}
-	add(STAT_LEARNED, read_back(s->learned));
+	add(STAT_LEARNED, read_back(s->learned) - read_back(s->failed));
 	add(STAT_FAILED, read_back(s->failed));
 	add(STAT_REFUSED, read_back(s->refused));
 }
