@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from enforcer.edge.scheduling import Courtesy
+
 # An answer waits so long at most: the packet path has opened its address already.
 LOOK_EVERY_S = 0.002
 # As many in vain end the burst. Clients ask for A and AAAA, and follow a redirect, sooner.
@@ -38,14 +40,17 @@ class Listener:
     Args:
         source: of the answers.
         take: takes some, at most about as many as it is told; returns how many.
+        courtesy: told of bursts, and of looks that come late.
     """
 
-    def __init__(self, source: Source, take: Callable[[int], int]) -> None:
+    def __init__(self, source: Source, take: Callable[[int], int], courtesy: Courtesy) -> None:
         self._source = source
         self._take = take
+        self._courtesy = courtesy
         self._descriptors = source.open_events()
         self._patience = 0  # looks in vain until the burst is over; 0: it is
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     def start(self) -> None:
         """Begin to take answers."""
@@ -58,25 +63,31 @@ class Listener:
             asyncio.get_running_loop().remove_reader(fd)
         if self._timer is not None:
             self._timer.cancel()
+        self._courtesy.end()
 
     def _look(self) -> None:
         if self._take(EVENTS_AT_ONCE):
             if not self._patience:
                 self._source.hush()
+                self._courtesy.begin(asyncio.get_running_loop().time())
             self._patience = PATIENCE
             if self._timer is None:
                 self._again()
 
     def _again(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(LOOK_EVERY_S, self._look_again)
+        self._due = loop.time() + LOOK_EVERY_S
+        self._timer = loop.call_at(self._due, self._look_again)
 
     def _look_again(self) -> None:
         self._timer = None
+        now = asyncio.get_running_loop().time()
+        self._courtesy.starving(now - self._due, now)
         if self._patience:
             # The burst's last look comes after it was declared over: for what was silent still.
             self._again()
             if self._patience == 1:
+                self._courtesy.end()
                 self._source.announce()
             self._patience -= 1
         self._look()

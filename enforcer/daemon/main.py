@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,10 @@ from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
+from enforcer.edge.scheduling import NICENESS, Courtesy, ordinary
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
-
-# An answer wakes us and its reader at once. The kernel has opened the way already:
-# woken first, and for longer, we would only delay the connection it was asked for.
-NICENESS = 10
 
 
 def run(
@@ -61,6 +59,8 @@ async def _run(
 ) -> None:
     start = InForce.read(policy_path)
     runtime.hold()
+    others = ThreadPoolExecutor(thread_name_prefix="others", initializer=ordinary)
+    asyncio.get_running_loop().set_default_executor(others)
     kernel = KernelThread()
     problems = Problems()
     try:
@@ -130,7 +130,7 @@ class Daemon:
         server = Server(self._runtime.socket, self._requests.reads, self._requests.changes)
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)
-        listener = Listener(self._datapath.programs, self._enforcement.take_events)
+        listener = Listener(self._datapath.programs, self._enforcement.take_events, Courtesy())
         tasks: list[asyncio.Future[Any]] = []
         try:
             try:

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from enforcer.edge.scheduling import ordinary  # noqa: TID251 - of the threads here
 from enforcer.errors import EnforcerError
 from enforcer.log import LOGGER
 
@@ -41,7 +42,7 @@ class Server:
     ) -> None:
         self._path = path
         self._routes = {"GET": reads, "POST": changes}
-        self._executor = ThreadPoolExecutor(THREADS, "control")
+        self._executor = ThreadPoolExecutor(THREADS, "control", initializer=ordinary)
         self._socket = socket.socket(socket.AF_UNIX)
         self._connections: set[socket.socket] = set()
         self._accepting: asyncio.Task[None] | None = None

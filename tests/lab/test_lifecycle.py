@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.daemon.main import NICENESS
+from enforcer.edge.scheduling import NICENESS
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt
@@ -21,6 +21,8 @@ from tests.lab.registry import ALLOWED, DENIED
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
+
+IN_TIME_S = 20
 
 
 def _outcomes(lab: Lab) -> dict[str, str]:
@@ -55,6 +57,30 @@ def test_an_enforcing_daemon_lets_others_run_first(lab: Lab, policy: str) -> Non
         threads = Path(f"/proc/{enforcer.process.pid}/task").iterdir()
         niceness = {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in threads}
     assert niceness == {os.getpriority(os.PRIO_PROCESS, 0) + NICENESS}
+
+
+def test_answers_to_come_are_waited_for_behind_everybody(lab: Lab, policy: str) -> None:
+    """While they come the daemon runs where nobody else wants to, and as usual afterwards."""
+    with running(lab.net, policy) as enforcer:
+
+        def scheduled(policy: int) -> bool:
+            return os.sched_getscheduler(enforcer.process.pid) == policy
+
+        assert scheduled(os.SCHED_OTHER)
+        done = threading.Event()
+
+        def client() -> None:
+            while not done.is_set():
+                connect_to_answers(lab.net.host, FRESH_ZONE, family=4, count=20, label="burst")
+
+        asking = threading.Thread(target=client)
+        asking.start()
+        try:
+            until(lambda: scheduled(os.SCHED_IDLE), IN_TIME_S, "the daemon to step back")
+        finally:
+            done.set()
+            asking.join()
+        until(lambda: scheduled(os.SCHED_OTHER), IN_TIME_S, "the daemon to step forward")
 
 
 def test_off_removes_everything(lab: Lab, policy: str) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 from enforcer.daemon.listener import Listener
+from enforcer.edge.scheduling import Courtesy
 
 DEADLINE_S = 10.0
 
@@ -74,7 +75,7 @@ class Answers:
 @contextlib.asynccontextmanager
 async def listening(answers: Answers) -> AsyncIterator[None]:
     """Have a listener take *answers*."""
-    listener = Listener(answers, answers.take)
+    listener = Listener(answers, answers.take, Courtesy())
     listener.start()
     try:
         yield

@@ -1,0 +1,58 @@
+"""Who runs first while answers come: those who asked.
+
+The kernel opens the way before anybody has read an answer. What is left to us is books
+and exact lifetimes, which can wait; done at once they delay the connection that the answer
+was asked for. But nothing that a firewall does may wait for ever, either.
+"""
+
+from __future__ import annotations
+
+import os
+
+from enforcer.log import LOGGER
+
+# At all times: behind what people wait for, and with a tenth of a CPU next to it.
+NICENESS = 10
+# Next to a busy process SCHED_IDLE gets 3 of 1,027 parts of a CPU (kernel/sched/sched.h:
+# WEIGHT_IDLEPRIO), a turn twice a second. Who looks so late had no CPU that was idle.
+STARVED_S = 0.1
+# And has none soon: until then the machine is taken for busy.
+BUSY_FOR_S = 10.0
+
+
+def ordinary() -> None:
+    """Schedule the calling thread like any: one that was started during a burst is not."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+class Courtesy:
+    """Lets everybody else run before the calling thread while answers come."""
+
+    def __init__(self) -> None:
+        self._busy_until = 0.0
+        self._behind = False
+
+    def begin(self, now: float) -> None:
+        """Step back behind all others at *now*, in monotonic seconds, where there is room."""
+        if now >= self._busy_until and not self._behind:
+            self._behind = _scheduled(os.SCHED_IDLE)
+
+    def starving(self, late_s: float, now: float) -> None:
+        """Hear at *now* that something was done *late_s* after its time."""
+        if self._behind and late_s > STARVED_S:
+            self._busy_until = now + BUSY_FOR_S
+            self.end()
+
+    def end(self) -> None:
+        """Take the usual place again."""
+        if self._behind:
+            self._behind = not _scheduled(os.SCHED_OTHER)
+
+
+def _scheduled(policy: int) -> bool:
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+    except OSError as exc:
+        LOGGER.warning("can't change the scheduling policy: %s", exc.strerror)
+        return False
+    return True
