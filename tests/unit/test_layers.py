@@ -31,6 +31,7 @@ EXCEPTIONS = {
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
     ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/exchange.py", "enforcer.edge"),  # dns_socket, its sockets
+    ("enforcer/edge/control.py", "enforcer.edge"),  # scheduling, of its threads
 }
 
 
