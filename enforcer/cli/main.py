@@ -18,6 +18,7 @@ from enforcer.errors import EnforcerError, PolicyError
 # The module of each command: only the one that is asked for is imported.
 COMMANDS = {
     "check": "check",
+    "explain": "explain",
     "hosts": "hosts",
     "off": "control",
     "policy": "policy",

@@ -11,6 +11,7 @@ from enforcer.core.hostname import InvalidHostname, Pattern, parse_pattern, refu
 from enforcer.core.wording import quoted
 
 MAX_PORT = 65535  # RFC 9293 section 3.1
+HTTPS = 443  # RFC 9110 section 4.2.2
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 NAME_ALONE = "write the registry's name alone, such as ghcr.io"
 
@@ -29,10 +30,15 @@ def parse_host(text: str) -> tuple[Pattern, int | None]:
         raise InvalidHostname(f"{quoted(text)} is no name", NAME_ALONE)
     name, colon, port = text.partition(":")
     pattern = parse_pattern(name)
-    return pattern, _port(port) if colon else None
+    return pattern, parse_port(port) if colon else None
 
 
-def _port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """Parse a TCP port.
+
+    Raises:
+        InvalidHostname: if it is none.
+    """
     # The length first: int() takes its time over a thousand digits.
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)):
         port = int(text)

@@ -18,10 +18,11 @@ from enforcer.core.addresses import Address, Network
 from enforcer.core.document import Value, load
 from enforcer.core.entries import too_many
 from enforcer.core.grants import MAX_PORTS, Grants
+from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host, merged
 from enforcer.core.mistakes import Path, mistakes, problem_at
-from enforcer.core.policy_form import HTTPS, DnsSection, Known, PolicyFile
+from enforcer.core.policy_form import DnsSection, Known, PolicyFile
 from enforcer.core.presets import Choice
 from enforcer.errors import PolicyError, PolicyProblem
 

@@ -31,13 +31,12 @@ from enforcer.core import entries
 from enforcer.core.addresses import Address, Network
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.grants import Grants
-from enforcer.core.host_and_port import MAX_PORT
+from enforcer.core.host_and_port import HTTPS, MAX_PORT
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host
 from enforcer.core.presets import Choice, choose, entries_schema, presets
 from enforcer.core.wording import quoted
 
-HTTPS = 443
 DEFAULT_PORTS = (str(HTTPS),)
 OWN_HOSTS = "hosts"  # the origin of a host that no preset names
 DAY_S = 86400

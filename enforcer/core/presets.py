@@ -5,7 +5,9 @@ Pure: no I/O but presets.yaml, which belongs to the code; no clock.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import enum
 import functools
 import re
 import string
@@ -21,6 +23,16 @@ from enforcer.core.hostname import Pattern, parse_pattern
 from enforcer.core.wording import described, quoted, suggestion
 
 Argument: TypeAlias = str | bool
+
+
+class Purpose(enum.Enum):
+    """What a registry's host is for, in the order of a pull."""
+
+    API = "api"  # manifests: what an image reference names
+    AUTH = "auth"  # tokens, for anonymous pulls too
+    LAYERS = "layers"  # where the API redirects to
+    SIGNATURES = "signatures"
+    LOGIN = "login"  # signing in, and names that only redirect to the API
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,7 @@ class PresetHost:
 
     template: str
     when: tuple[tuple[str, Argument], ...]
+    purpose: Purpose
 
     def pattern(self, arguments: Mapping[str, Argument]) -> Pattern | None:
         """Return the host that *arguments* make of it, or None if they leave it out."""
@@ -133,6 +146,24 @@ class Preset:
         made = (host.pattern(arguments) for host in self.hosts)
         return tuple(pattern for pattern in made if pattern is not None)
 
+    def serving(self, domain: str) -> dict[str, Argument] | None:
+        """Return the arguments with which *domain* serves its API; None if it never does."""
+        for host in self.hosts:
+            if host.purpose is Purpose.API and (found := self._expression(host).fullmatch(domain)):
+                return {**found.groupdict(), **dict(host.when)}
+        return None
+
+    def _expression(self, host: PresetHost) -> re.Pattern[str]:
+        patterns = {p.name: p.pattern for p in self.parameters}
+        made = ""
+        for text, name, _, _ in string.Formatter().parse(host.template):
+            made += re.escape(text)
+            if name:  # the second time as the first
+                made += (
+                    f"(?P={name})" if f"(?P<{name}>" in made else f"(?P<{name}>{patterns[name]})"
+                )
+        return re.compile(made, re.IGNORECASE)
+
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of its arguments."""
         return {
@@ -149,8 +180,13 @@ def presets() -> Mapping[str, Preset]:
     """Return all presets by name."""
     found: dict[str, Preset] = {}
     for name, entry in yaml.safe_load(data_text("presets.yaml")).items():
-        own = tuple(_host(host) for host in entry["hosts"])
-        included = (host for other in entry.get("includes", ()) for host in found[other].hosts)
+        own = _hosts(entry["hosts"])
+        # Another registry's hosts are not what an image of this one names.
+        included = (
+            dataclasses.replace(host, purpose=Purpose.LAYERS)
+            for other in entry.get("includes", ())
+            for host in found[other].hosts
+        )
         found[name] = Preset(
             name=name,
             description=entry["description"],
@@ -226,7 +262,11 @@ def entries_schema() -> dict[str, Any]:
     }
 
 
-def _host(entry: str | dict[str, Any]) -> PresetHost:
+def _hosts(entry: Mapping[str, Any]) -> tuple[PresetHost, ...]:
+    return tuple(_host(host, Purpose(purpose)) for purpose in entry for host in entry[purpose])
+
+
+def _host(entry: str | dict[str, Any], purpose: Purpose) -> PresetHost:
     if isinstance(entry, str):
-        return PresetHost(entry, ())
-    return PresetHost(entry["host"], tuple(entry["when"].items()))
+        return PresetHost(entry, (), purpose)
+    return PresetHost(entry["host"], tuple(entry["when"].items()), purpose)

@@ -11,13 +11,15 @@ from typing import Any
 
 from enforcer import __version__, status
 from enforcer.abi import Stat
+from enforcer.core.explain import explain
 from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.core.target import parse_target
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problem, Problems
-from enforcer.daemon.views import daemon_view, hosts_view
+from enforcer.daemon.views import daemon_view, explain_view, hosts_view
 from enforcer.edge.control import Handler
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
@@ -69,7 +71,11 @@ class Requests:
         self._started = time.monotonic()
         self._signalled: set[asyncio.Task[None]] = set()
         self._reload_waits = False
-        self.reads: Mapping[str, Handler] = {"/status": self._status, "/hosts": self._hosts}
+        self.reads: Mapping[str, Handler] = {
+            "/status": self._status,
+            "/hosts": self._hosts,
+            "/explain": self._explain,
+        }
         self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
 
     @property
@@ -143,3 +149,11 @@ class Requests:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force
         return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
+
+    async def _explain(self, query: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            target = parse_target(query.get("target", ""))
+        except InvalidHostname as exc:
+            raise UnknownHost(exc.reason, exc.hint) from exc
+        now, bindings = self._enforcement.in_force, self._enforcement.hosts()
+        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings)

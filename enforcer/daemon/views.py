@@ -10,6 +10,7 @@ import dns.name
 
 from enforcer.abi import Stat
 from enforcer.core.bindings import Binding
+from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.problems import Problem
@@ -59,3 +60,36 @@ def hosts_view(
                 }
             )
     return {"hosts": [{"host": name, "addresses": found[name]} for name in sorted(found)]}
+
+
+def explain_view(found: Explanation, bindings: Iterable[Binding]) -> dict[str, Any]:
+    """Return the document of `enforcer explain --json`, but for what only asking tells."""
+    open_now: dict[str, list[str]] = {}
+    for binding in bindings:
+        open_now.setdefault(binding.host, []).append(str(binding.address))
+    return {
+        "target": found.what,
+        "allowed": found.allowed,
+        "registry": found.registry,
+        "hosts": [_need(need, open_now) for need in found.needs],
+        "entry": _entry(found.entry),
+        "names": list(found.names),
+        "add": list(found.add),
+        "note": found.note,
+    }
+
+
+def _need(need: Need, open_now: Mapping[str, list[str]]) -> dict[str, Any]:
+    host = str(need.pattern)
+    return {
+        "host": host,
+        "port": need.port,
+        "purpose": need.purpose.value,
+        "allowed": need.entry is not None,
+        "entry": _entry(need.entry),
+        "addresses": open_now.get(host, []),
+    }
+
+
+def _entry(entry: Entry | None) -> dict[str, str] | None:
+    return None if entry is None else {"text": entry.text, "origin": entry.origin}
