@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 
 from enforcer.cli.options import json_option
+from enforcer.core.comparison import compare
 from enforcer.core.data import data_text
 from enforcer.core.hosts import Host
 from enforcer.core.places import DEFAULT_POLICY
@@ -76,6 +77,32 @@ def show(file: str, *, as_json: bool) -> None:
     click.secho(_summary(found), bold=True)
     for line in _details(found):
         click.echo(line)
+
+
+@policy.command()
+@click.argument("old")
+@click.argument("new", default=DEFAULT_POLICY)
+@json_option
+def diff(old: str, new: str, *, as_json: bool) -> None:
+    """Show what NEW permits and OLD does not, and the reverse.
+
+    Both are policy files. Presets are resolved, and what permits a host does not
+    matter: a preset, or an entry of its own.
+    """
+    found = compare(read_policy(old), read_policy(new))
+    if as_json:
+        document = {"old": old, "new": new, "same": found.same, **dataclasses.asdict(found)}
+        click.echo(json.dumps(document, indent=2))
+        return
+    for mark, colour, lines in (
+        ("+", "green", found.added),
+        ("-", "red", found.removed),
+        ("~", "yellow", found.changed),
+    ):
+        for line in lines:
+            click.secho(f"{mark} {line}", fg=colour)
+    if found.same:
+        click.echo("both permit the same")
 
 
 @policy.command()
