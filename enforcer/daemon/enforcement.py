@@ -99,7 +99,7 @@ class Enforcement:
         await self._learn(now)
         await self._kernel.run(self._datapath.bridge)
         self.lookups.use(now.policy, now.resolvers, time.monotonic())
-        await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), _flush_caches())
+        await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
         await self._enforce(now)
 
     async def reload(self) -> None:
@@ -131,7 +131,7 @@ class Enforcement:
             await self._learn(old)
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
-        await _flush_caches()
+        await self._flush_caches()
         self._refused.retain(lambda host: new.grants.written(host) is not None)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
@@ -259,8 +259,7 @@ class Enforcement:
     async def _write(self, change: Change) -> None:
         await self._kernel.run(self._datapath.write, change, time.monotonic())
 
-
-async def _flush_caches() -> None:
-    """Have what is asked from now on pass the programs, which know the policy's names."""
-    for failure in await asyncio.to_thread(lambda: tuple(caches.flush(ROOT))):
-        LOGGER.warning("%s", failure)
+    async def _flush_caches(self) -> None:
+        """Have what is asked from now on pass the programs, which know the policy's names."""
+        for failure in await self._kernel.run(caches.flush, ROOT):
+            LOGGER.warning("%s", failure)

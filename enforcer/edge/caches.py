@@ -7,7 +7,6 @@ under another policy, stays closed until they ask again.
 from __future__ import annotations
 
 import subprocess  # noqa: TID251 - the caches are told by their own tools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +39,15 @@ _CACHES = (
 )
 
 
-def flush(root: Path) -> Iterator[str]:
-    """Have the caches that run forget host names; yield what went wrong with which.
+def flush(root: Path) -> tuple[str, ...]:
+    """Have the caches that run forget host names; return what went wrong with which.
 
     Args:
         root: the directory that holds `run`, such as ``/``.
     """
-    for cache in _CACHES:
-        if (root / cache.socket).is_socket():
-            reason = _failure(cache.command)
-            if reason:
-                yield f"the cache of {cache.name} is not flushed: {reason}"
+    running = (cache for cache in _CACHES if (root / cache.socket).is_socket())
+    told = ((cache.name, _failure(cache.command)) for cache in running)
+    return tuple(f"the cache of {name} is not flushed: {why}" for name, why in told if why)
 
 
 def _failure(command: tuple[str, ...]) -> str:

@@ -63,7 +63,8 @@ def test_a_cache_filled_before_a_reload_is_no_obstacle(cached: Lab) -> None:
     """Who was refused has the address in the cache, and the policy permits the name now."""
     with running(cached.net, WITHOUT) as enforcer:
         assert outcomes(cached) == REFUSED
-        enforcer.reload(WITH)
+        enforcer.policy_file.write_text(WITH)
+        enforcer.cli("reload")  # returns when all of it is done
         assert outcomes(cached) == CONNECTED
 
 
