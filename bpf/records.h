@@ -71,7 +71,7 @@ static __always_inline int check_addresses(struct scratch *s, u16 asked, u32 siz
 {
 	u32 first = read_back(s->offset);
 
-	for (u32 i = 0; i < MAX_RECORDS; i++) {
+	for (u32 i = 0; i <= MAX_RECORDS; i++) {
 		if (i >= read_back(s->records)) {
 			s->offset = first;
 			return 0;

@@ -23,6 +23,7 @@ from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problem, Problems, ProblemsOfHosts
 from enforcer.daemon.writer import Writer
+from enforcer.edge import caches
 from enforcer.edge.resolvconf import HINT, watched_files
 from enforcer.edge.resolver import TIMEOUT_S, Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
@@ -98,7 +99,7 @@ class Enforcement:
         await self._learn(now)
         await self._kernel.run(self._datapath.bridge)
         self.lookups.use(now.policy, now.resolvers, time.monotonic())
-        await self.lookups.first(FIRST_LOOKUPS_S)
+        await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
         await self._enforce(now)
 
     async def reload(self) -> None:
@@ -130,6 +131,7 @@ class Enforcement:
             await self._learn(old)
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
+        await self._flush_caches()
         self._refused.retain(lambda host: new.grants.written(host) is not None)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
@@ -256,3 +258,8 @@ class Enforcement:
 
     async def _write(self, change: Change) -> None:
         await self._kernel.run(self._datapath.write, change, time.monotonic())
+
+    async def _flush_caches(self) -> None:
+        """Have what is asked from now on pass the programs, which know the policy's names."""
+        for failure in await self._kernel.run(caches.flush, ROOT):
+            LOGGER.warning("%s", failure)

@@ -63,9 +63,10 @@ class _Filter:
 
     @property
     def program(self) -> Program | None:
-        """The program of ours that it runs."""
-        for program, (parent, _) in HOOKS.items():
-            if parent == self.parent and self.name == _NAME_PREFIX + program.value:
+        """The program of ours, or of an earlier run, that it runs."""
+        # By the handle too: a name is free for anybody to use.
+        for program, place in HOOKS.items():
+            if place == (self.parent, self.handle) and self.name == _NAME_PREFIX + program.value:
                 return program
         return None
 

@@ -29,8 +29,8 @@ _RUN_TIMEOUT_S = 30
 # process is in the cgroup from its first instruction and keeps its pid.
 _ENTER_CGROUP = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
 
-# nsswitch.conf is replaced as well: a machine with nss-resolve or mdns would ask
-# daemons outside of the namespace.
+# nsswitch.conf is replaced as well, and sockets of caches are hidden: a machine with
+# nss-resolve, mdns or nscd would ask daemons outside of the namespace.
 _FILES = {
     "resolv.conf": "",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
@@ -43,6 +43,9 @@ for file in resolv.conf hosts nsswitch.conf; do
 done
 # Maps pinned inside belong to the namespace, not to the machine.
 if [ -d /sys/fs/bpf ]; then mount -t bpf bpf /sys/fs/bpf; fi
+for directory in /run/nscd /run/systemd/resolve; do
+  if [ -d "$directory" ]; then mount -t tmpfs tmpfs "$directory"; fi
+done
 ip link set lo up
 echo ready
 exec cat

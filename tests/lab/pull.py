@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tests.lab.namespace import Namespace
 
 _START_TIMEOUT_S = 30
-# Whatever its options say, dockerd keeps a key and a directory of sockets there.
+# Whatever its options say, dockerd keeps a key and a directory of sockets there. Its
+# containers' cgroups are made below its own, which is all of the hierarchy that it sees.
 _WITHOUT_TRACES = """
 for directory in /etc/docker /run/docker; do
   mkdir -p "$directory" && mount -t tmpfs tmpfs "$directory" || exit
 done
+mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
 exec dockerd "$@"
 """
 
@@ -63,18 +65,26 @@ class Docker:
     socket_path: Path
     ca: Path
 
+    def command(self, *arguments: str | Path) -> tuple[str | Path, ...]:
+        """Return the command line of its client."""
+        return ("docker", "--host", f"unix://{self.socket_path}", *arguments)
+
     def pull(self, image: str) -> Pull:
         """Pull *image* anew: what the daemon has of it is removed first."""
-        client = ("docker", "--host", f"unix://{self.socket_path}")
-        self.namespace.run(*client, "image", "rm", "--force", image, check=False)
-        return _timed(self.namespace, *client, "pull", "--quiet", image, ca=self.ca)
+        self.namespace.run(*self.command("image", "rm", "--force", image), check=False)
+        return _timed(self.namespace, *self.command("pull", "--quiet", image), ca=self.ca)
 
 
 @contextlib.contextmanager
-def dockerd(namespace: Namespace, ca: Path) -> Iterator[Docker]:
+def dockerd(namespace: Namespace, ca: Path, *, ruleset: bool = False) -> Iterator[Docker]:
     """Run a dockerd of its own, with its own containerd, until the block ends.
 
-    It makes no bridge and no ruleset, and writes below the namespace's directory only.
+    It makes no bridge unless asked, and writes below the namespace's directory only.
+
+    Args:
+        namespace: where.
+        ca: the PEM file of the only CA it trusts.
+        ruleset: whether it makes the rules that networks of containers need.
     """
     directory = Path(tempfile.mkdtemp(prefix="docker-", dir=namespace.directory))
     path = directory / "docker.sock"
@@ -84,13 +94,15 @@ def dockerd(namespace: Namespace, ca: Path) -> Iterator[Docker]:
         namespace.popen(
             "unshare",
             "--mount",
+            "--cgroup",
             "sh",
             "-c",
             _WITHOUT_TRACES,
             "sh",
             "--bridge=none",
-            "--iptables=false",
+            f"--iptables={str(ruleset).lower()}",
             "--ip6tables=false",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
             "--storage-driver=vfs",
             f"--config-file={directory / 'daemon.json'}",
             f"--data-root={directory / 'data'}",

@@ -28,6 +28,7 @@ EXCEPTIONS = {
     ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
+    ("enforcer/edge/caches.py", "subprocess"),  # the one that starts their tools
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
     ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/exchange.py", "enforcer.edge"),  # dns_socket, its sockets
