@@ -180,7 +180,13 @@ class Datapath:
         if self._program_id is not None:
             ids = (self._program_id, *stale)
             self._runtime.record(
-                Attachments(str(self.hook.path), ids, self._resolvers, self._nonces[0])
+                Attachments(
+                    cgroup=str(self.hook.path),
+                    program_ids=ids,
+                    resolvers=self._resolvers,
+                    nonce=self._nonces[0],
+                    table=self.firewall.applied,
+                )
             )
 
     def enforce(
@@ -208,9 +214,8 @@ class Datapath:
             )
         )
         self._enforced_uplinks = uplinks
-        if nonces != self._nonces:
-            self._nonces = nonces
-            self._record()
+        self._nonces = nonces
+        self._record()
 
     def judge_anew(self) -> None:
         """Take no live connection for one that the ruleset let begin: it was not in force."""

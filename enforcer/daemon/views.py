@@ -11,27 +11,33 @@ import dns.name
 from enforcer.abi import Stat
 from enforcer.core.bindings import Binding
 from enforcer.core.hostname import Pattern
+from enforcer.core.repairs import Repair
 from enforcer.daemon.in_force import InForce
-from enforcer.daemon.problems import Problem
 
 
 def daemon_view(
-    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, problems: Iterable[Problem]
+    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, repairs: Iterable[Repair]
 ) -> dict[str, Any]:
     """Return what only the daemon knows for `enforcer status --json`."""
     policy = in_force.policy
-    since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
     return {
         "policy": {
             "organization": policy.organization,
             "hosts": len(policy.hosts),
             "digest": policy.digest,
-            "loaded_at": since.isoformat(timespec="seconds"),
+            "loaded_at": _timestamp(in_force.since),
         },
         "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"gave_way": gave_way},
         "resolvers": [str(address) for address in in_force.resolvers],
-        "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
+        "repaired": [
+            {"text": each.text, "at": _timestamp(each.at), "times": each.times} for each in repairs
+        ],
     }
+
+
+def _timestamp(at: float) -> str:
+    utc = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    return utc.isoformat(timespec="seconds")
 
 
 def hosts_view(

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -38,12 +38,15 @@ class Attachments:
         program_ids: of connect_mark on it; two while one takes over from another.
         resolvers: the trusted ones; the interfaces that face them have the DNS programs.
         nonce: the mark that the ruleset accepts.
+        table: digests of the parts of the nftables table as it was applied; None where
+            none was yet.
     """
 
     cgroup: str
     program_ids: tuple[int, ...]
     resolvers: tuple[str, ...]
     nonce: int
+    table: Mapping[str, str] | None
 
 
 class RuntimeDir:
@@ -106,6 +109,8 @@ class RuntimeDir:
                 program_ids=tuple(map(int, data["program_ids"])),
                 resolvers=tuple(map(str, data["resolvers"])),
                 nonce=int(data["nonce"]),
+                # Version 0.1.0 recorded none.
+                table=None if data.get("table") is None else dict(data["table"]),
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise RuntimeDirError(

@@ -19,7 +19,7 @@ def test_a_full_table_is_judged_whole_at_once(host: Host) -> None:
     """
     full = [element(f"10.0.{n >> 8}.{n & 255}", comment="x" * 90) for n in range(1, 20_001)]
     host.enforce(*full)
-    assert host.namespace.call(host.firewall.is_whole)
+    assert not host.namespace.call(lambda: host.firewall.edited(None))
     started = time.monotonic()
     summary = host.namespace.call(host.firewall.summary)
     summary_s = time.monotonic() - started
@@ -38,11 +38,14 @@ def test_a_table_without_a_base_chain_is_not_whole(host: Host, chain: str) -> No
     One without `input` was taken for whole: connections that began on a bridge were no
     longer labelled, and what followed them left the machine as established.
     """
-    assert not host.namespace.call(host.firewall.is_whole)
+
+    def edited() -> tuple[str, ...]:
+        return host.namespace.call(lambda: host.firewall.edited(None))
+
     host.enforce()
-    assert host.namespace.call(host.firewall.is_whole)
+    assert not edited()
     host.namespace.nft(f"delete chain inet enforcer {chain}")
-    assert not host.namespace.call(host.firewall.is_whole)
+    assert f"chain {chain}" in edited()
     assert host.namespace.call(host.firewall.judges) is (chain == "input")
     assert host.inspect().present
     assert host.inspect().missing == (chain,)

@@ -9,7 +9,9 @@ import pytest
 
 from enforcer.edge.runtime import LOCK, RECORD, Attachments, RuntimeDir, RuntimeDirError
 
-RECORDED = Attachments("/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF)
+RECORDED = Attachments(
+    "/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF, {"chain output": "abc"}
+)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def test_what_was_recorded_is_found(directory: Path) -> None:
     runtime = RuntimeDir(directory)
     assert runtime.recorded() is None
     for nonce in (1, 2):
-        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce)
+        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce, None)
         runtime.record(attachments)
         assert RuntimeDir(directory).recorded() == attachments
     assert (directory / RECORD).stat().st_mode & 0o777 == 0o600
