@@ -56,39 +56,70 @@ class RuntimeDir:
         self.path = path
         self.socket = path / SOCKET
         self.cgroup = path / CGROUP
-        self._locks: list[IO[str]] = []
+        self._locks: dict[Path, IO[str]] = {}
+        self._recorded: Attachments | None = None
+        self._written: os.stat_result | None = None
 
     def hold(self) -> None:
         """Lock the directory and this network namespace until this process ends.
 
-        Two instances in one namespace would take turns replacing one table.
+        Two instances in one namespace would take turns replacing one table. Called
+        again, it puts back lock files that somebody took away meanwhile.
 
         Raises:
             RuntimeDirError: it can't be written, or another instance holds either.
         """
         namespace = NAMESPACE_LOCKS / str(NETWORK_NAMESPACE.stat().st_ino)
         for path in (self.path / LOCK, namespace):
-            self._locks.append(_lock(path, owner=f"pid {os.getpid()}, {self.path}"))
+            held = self._locks.get(path)
+            if held is None or not _is_at(_status(held), path):
+                self._locks[path] = _lock(path, owner=f"pid {os.getpid()}, {self.path}")
+                if held is not None:
+                    held.close()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What others look for: the lock files of this process, its socket and its record."""
+        return (*self._locks, self.socket, self.path / RECORD)
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock files of this process are where others look for them."""
+        return all(_is_at(_status(lock), path) for path, lock in self._locks.items())
 
     def release(self) -> None:
-        """Give the directory up; its socket goes, the lock files stay for the next."""
+        """Give the directory up: its socket and the lock files go."""
         if self._locks:
-            self.socket.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.socket.unlink()
         while self._locks:
-            self._locks.pop().close()
+            path, lock = self._locks.popitem()
+            # While it is locked: who waits for it finds out that it is no longer there.
+            if _is_at(_status(lock), path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            lock.close()
 
-    def record(self, attachments: Attachments) -> None:
+    def record(self, attachments: Attachments) -> bool:
         """Remember *attachments* beyond the end of this process, for root alone.
+
+        Returns: whether that was to be done: they had changed, or somebody the file.
 
         Raises:
             RuntimeDirError: it can't be written.
         """
-        new = self.path / f"{RECORD}.new"
+        record, new = self.path / RECORD, self.path / f"{RECORD}.new"
+        if self._recorded == attachments and self._written and _is_at(self._written, record):
+            return False
         with _translated(new):
+            _require_own(self.path)
             new.unlink(missing_ok=True)
             with _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
                 file.write(json.dumps(asdict(attachments)) + "\n")
-            new.replace(self.path / RECORD)
+                file.flush()
+                self._written, self._recorded = _status(file), attachments
+            new.replace(record)
+        return True
 
     def recorded(self) -> Attachments | None:
         """Return what the last instance recorded, if it left anything.
@@ -128,24 +159,51 @@ class RuntimeDir:
 
 
 def _lock(path: Path, owner: str) -> IO[str]:
+    """Lock the file at *path*, which the one who held it last may be about to remove."""
     with _translated(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_own(path.parent)
-        lock = _open(path, os.O_RDWR | os.O_CREAT)
+        while True:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _require_own(path.parent)
+            lock = _open(path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(_status(lock), path):
+                    # For people: whoever is refused is told who it was.
+                    lock.truncate(0)
+                    lock.write(f"{owner}\n")
+                    lock.flush()
+                    return lock
+            except BlockingIOError as exc:
+                holder = lock.read().strip() or "unknown"
+                _abandon(lock)
+                raise RuntimeDirError(
+                    f"another enforcer runs here: {holder}",
+                    hint="stop it first; there is one for each network namespace"
+                    " and runtime directory",
+                ) from exc
+            except OSError:
+                _abandon(lock)
+                raise
+            _abandon(lock)
+
+
+def _status(file: IO[str]) -> os.stat_result:
+    return os.fstat(file.fileno())
+
+
+def _is_at(file: os.stat_result, path: Path) -> bool:
+    """Tell whether *file* is what is at *path* now, unchanged in length."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise RuntimeDirError(
-            f"another enforcer runs here: {holder}",
-            hint="stop it first; there is one for each network namespace and runtime directory",
-        ) from exc
-    lock.truncate(0)
-    lock.write(f"{owner}\n")
-    lock.flush()
-    return lock
+        found = path.lstat()
+    except OSError:
+        return False
+    return os.path.samestat(file, found) and file.st_size == found.st_size
+
+
+def _abandon(file: IO[str]) -> None:
+    """Close *file*; what could not be written to a full disk is not tried again."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _require_own(directory: Path) -> None:
@@ -171,9 +229,14 @@ def _require_own(directory: Path) -> None:
 
 
 def _open(path: Path, flags: int) -> IO[str]:
-    """Open a file of root's alone, never through a link."""
+    """Open a file of root's alone, never through a link, and without waiting for a pipe's end."""
     mode = "r" if flags == os.O_RDONLY else "w" if flags & os.O_WRONLY else "r+"
-    return os.fdopen(os.open(path, flags | os.O_NOFOLLOW, 0o600), mode, encoding="utf-8")
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        return os.fdopen(descriptor, mode, encoding="utf-8")
+    except OSError:  # a pipe, where a file should be
+        os.close(descriptor)
+        raise
 
 
 @contextlib.contextmanager
@@ -182,6 +245,6 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise RuntimeDirError(
-            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror}',
+            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror or exc}',
             hint="make room and run as root, or name another with --runtime-dir",
         ) from exc
