@@ -11,7 +11,8 @@ from typing import Any
 
 from enforcer import __version__, status
 from enforcer.abi import Stat
-from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.core.asked import parse_asked
+from enforcer.core.hostname import InvalidHostname
 from enforcer.core.problem import Problem
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
@@ -144,7 +145,7 @@ class Requests:
         wanted = None
         if "host" in query:
             try:
-                wanted = parse_pattern(query["host"], shared=True)
+                wanted = parse_asked(query["host"])
             except InvalidHostname as exc:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force

@@ -9,6 +9,7 @@ from typing import Any
 import dns.name
 
 from enforcer.abi import Stat
+from enforcer.core.addresses import Address
 from enforcer.core.bindings import Binding
 from enforcer.core.hostname import Pattern
 from enforcer.core.repairs import Repair
@@ -41,21 +42,24 @@ def _timestamp(at: float) -> str:
 
 
 def hosts_view(
-    in_force: InForce, bindings: Iterable[Binding], wanted: Pattern | None, now: float
+    in_force: InForce, bindings: Iterable[Binding], wanted: Pattern | Address | None, now: float
 ) -> dict[str, Any]:
     """Return the document of `enforcer hosts --json`: what the policy permits of *wanted*.
+
+    Of an address that is wanted: the hosts it is open for.
 
     What the policy lists appears without an address too; names below a wildcard
     once an answer was seen for them, or when one is asked for.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for grant in in_force.grants:
-        if wanted is None or wanted.covers(grant.pattern):
-            found[str(grant.pattern)] = []
-    if wanted is not None and not wanted.wildcard and in_force.grants.match(wanted.name):
+    if wanted is None or isinstance(wanted, Pattern):
+        for grant in in_force.grants:
+            if wanted is None or wanted.covers(grant.pattern):
+                found[str(grant.pattern)] = []
+    if isinstance(wanted, Pattern) and not wanted.wildcard and in_force.grants.match(wanted.name):
         found[str(wanted)] = []
     for binding in bindings:
-        if wanted is None or wanted.matches(dns.name.from_text(binding.host)):
+        if _is_about(binding, wanted):
             found.setdefault(binding.host, []).append(
                 {
                     "address": str(binding.address),
@@ -65,3 +69,9 @@ def hosts_view(
                 }
             )
     return {"hosts": [{"host": name, "addresses": found[name]} for name in sorted(found)]}
+
+
+def _is_about(binding: Binding, wanted: Pattern | Address | None) -> bool:
+    if isinstance(wanted, Pattern):
+        return wanted.matches(dns.name.from_text(binding.host))
+    return wanted is None or binding.address == wanted
