@@ -24,8 +24,9 @@ from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
 from enforcer.edge.loader import Compilation
+from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.programs import Programs
-from enforcer.edge.runtime import Attachments, RuntimeDir, RuntimeDirError
+from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts
 
