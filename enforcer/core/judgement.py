@@ -40,9 +40,7 @@ class Judgement:
         if before and not self.chains:
             return (TABLE_ITSELF,)
         names = before.keys() | self.digests.keys()
-        changed = {name for name in names if before.get(name) != self.digests.get(name)}
-        # It counts its chains and sets.
-        return tuple(sorted(changed - {TABLE_ITSELF})) or tuple(changed)
+        return tuple(sorted(n for n in names if before.get(n) != self.digests.get(n)))
 
 
 def in_words(changed: Iterable[str]) -> str:

@@ -41,6 +41,8 @@ _TYPE_MASK = 0x3FFF
 _TABLE_OF = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and NFTA_RULE_TABLE
 _CHAIN_NAME = 3  # NFTA_CHAIN_NAME
 _CHAIN_OF = 2  # NFTA_RULE_CHAIN
+# How much else refers to a table or chain: NFTA_TABLE_USE, NFTA_CHAIN_USE.
+_USES = {Message.GETTABLE: 3, Message.GETCHAIN: 6}
 _GENERATION = 1  # NFTA_GEN_ID
 _TIMEOUT_S = 10.0
 # A part of a dump is never larger (netlink_dump() in net/netlink/af_netlink.c).
@@ -89,9 +91,12 @@ class Listing:
             sets={name: tuple(self._elements(name)) for name in fixed},
         )
 
-    def _ours(self, kind: Message) -> tuple[bytes, ...]:
+    def _ours(self, kind: Message) -> Iterator[bytes]:
         named = attribute(_TABLE_OF, TABLE.encode() + b"\0")
-        return tuple(each for each in self._dump(kind, named) if _text(each, _TABLE_OF) == TABLE)
+        for payload in self._dump(kind, named):
+            if _text(payload, _TABLE_OF) == TABLE:
+                parts = (part for part in _attributes(payload) if part[0] != _USES.get(kind))
+                yield b"".join(attribute(*part) for part in parts)
 
     def open(self) -> frozenset[tuple[Address, int]]:
         """Return the addresses and ports that are open now."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import FULL, Capabilities
 from tests.lab.guarded import Host, element
 
 pytestmark = pytest.mark.root
@@ -49,3 +51,18 @@ def test_a_table_without_a_base_chain_is_not_whole(host: Host, chain: str) -> No
     assert host.namespace.call(host.firewall.judges) is (chain == "input")
     assert host.inspect().present
     assert host.inspect().missing == (chain,)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(
+    "capabilities", [FULL, *(replace(FULL, **{name: False}) for name in vars(FULL))], ids=repr
+)
+def test_no_ruleset_of_ours_is_taken_for_one_that_lets_pass(
+    host: Host, mode: Mode, capabilities: Capabilities
+) -> None:
+    """Whatever the kernel lacks; and each is, once a chain that must deny is flushed."""
+    host.enforce(mode=mode, capabilities=capabilities)
+    assert host.inspect().passing == ()
+    host.namespace.nft("flush chain inet enforcer forward")
+    assert host.inspect().passing == ("forward",)
+    assert host.namespace.call(lambda: host.firewall.edited(None)) == ("chain forward",)

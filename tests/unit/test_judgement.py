@@ -23,9 +23,9 @@ def test_where_a_rule_begins_counts() -> None:
 
 
 def test_what_is_gone_and_what_is_new_are_changes() -> None:
-    """By name, the table itself only where nothing in it differs: it counts what it has."""
+    """By name; of a table that is gone only that."""
     fewer = {"output": CHAINS["output"], "theirs": (b"chain",)}
-    changed = judgement((b"other",), fewer, SETS).changed(BEFORE)
+    changed = judgement((b"table",), fewer, SETS).changed(BEFORE)
     assert changed == ("chain denied", "chain theirs")
     assert judgement((b"dormant",), CHAINS, SETS).changed(BEFORE) == (TABLE_ITSELF,)
     assert judgement((), {}, {"networks4": ()}).changed(BEFORE) == (TABLE_ITSELF,)
