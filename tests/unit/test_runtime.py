@@ -137,10 +137,12 @@ def test_two_who_take_turns_never_hold_it_both(directory: Path) -> None:
             except RuntimeDirError:
                 mine.release()
                 continue
-            assert mine.held
-            (directory / "inside").touch(exist_ok=False)
-            (directory / "inside").unlink()
-            mine.release()
+            try:
+                assert mine.held
+                (directory / "inside").touch(exist_ok=False)
+                (directory / "inside").unlink()
+            finally:
+                mine.release()
             taken += 1
         return taken
 
