@@ -6,17 +6,22 @@ added to it there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from enforcer.core.interfaces import LEARNING, Interface, Network, Program
+from enforcer.core.addresses import Address
+from enforcer.core.interfaces import LEARNING, Interface, Network, Program, Role
+from enforcer.core.judgement import in_words
 from enforcer.core.policy import Mode
+from enforcer.core.problem import Problem
 from enforcer.core.ruleset import JUDGING_CHAINS
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters
+from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.kernel_checks.suite import Findings
@@ -24,6 +29,7 @@ from enforcer.kernel_checks.suite import Findings
 START = "start it: systemctl start enforcer"
 RESTART = "see its log; then: systemctl restart enforcer"
 REPAIR = "a running daemon puts it back within seconds"
+UPLINK = "connect this machine: ip link; ip route; what comes is followed by itself"
 # What it means that one of these programs is missing.
 CONSEQUENCES = {
     LEARNING: "its answers are not learned",
@@ -36,47 +42,68 @@ class KernelState:
     """What of ours is in the kernel now.
 
     Attributes:
-        network: as it is now, seen from the resolvers that the last instance trusted.
+        resolvers: that the last instance trusted.
+        network: as it is now, seen from these.
         attached: the programs of ours, by the index of their interface.
         bridged: connect_mark is attached where the last instance put it.
+        edited: the parts of the table that somebody changed since that instance applied it.
     """
 
     table: TableState
+    resolvers: tuple[Address, ...]
     network: Network
     attached: dict[int, frozenset[Program]]
     bridged: bool
+    edited: tuple[str, ...] = ()
 
     @property
     def enforcing(self) -> bool:
         """Whether packets of the machine and of its containers are judged."""
-        return self.table.present and not set(JUDGING_CHAINS) & set(self.table.missing)
+        gone = set(JUDGING_CHAINS) & set(self.table.missing)
+        return self.table.present and not gone and not self.table.passing
 
     def programs(self, interface: Interface) -> frozenset[Program]:
         """Return the programs of ours on *interface*."""
         return self.attached.get(interface.index, frozenset())
 
-    def problems(self, remedy: str) -> list[dict[str, str | None]]:
+    def problems(self, remedy: str) -> list[Problem]:
         """Return what is missing of a whole data plane, and the *remedy*."""
         if not self.table.present:
-            return [_problem("the nftables table is gone: nothing is denied", remedy)]
+            return [Problem("the nftables table is gone: nothing is denied", remedy)]
         found = []
         if self.table.missing:
             names = ", ".join(self.table.missing)
-            found.append(_problem(f"chains of the nftables table are missing: {names}", remedy))
+            found.append(Problem(f"chains of the nftables table are missing: {names}", remedy))
+        if self.table.passing:
+            names = ", ".join(self.table.passing)
+            text = f"what nothing permits passes these chains of the nftables table: {names}"
+            found.append(Problem(text, remedy))
+        if self.edited and not self.table.missing:
+            found.append(Problem(in_words(self.edited), remedy))
         if not self.bridged:
             text = "connect_mark is not attached: first connections may be refused"
-            found.append(_problem(text, remedy))
+            found.append(Problem(text, remedy))
         for interface in self.network.interfaces:
             missing = self.network.programs(interface) - self.programs(interface)
             for programs, consequence in CONSEQUENCES.items():
                 if lost := sorted(program.value for program in programs & missing):
                     what = f"{', '.join(lost)} not attached to {interface.name}"
-                    found.append(_problem(f"{what}: {consequence}", remedy))
-        return found
+                    found.append(Problem(f"{what}: {consequence}", remedy))
+        return found + list(self._unreachable())
+
+    def _unreachable(self) -> Iterator[Problem]:
+        faced = self.network.facing
+        guarded = {i.index for i in self.network.interfaces if self.network.role(i) is Role.GUARDED}
+        remote = {each for each in self.resolvers if not each.is_loopback}
+        if not self.network.defaults and not guarded & set(faced.values()):
+            yield Problem("there is no uplink: no default route, and none to a resolver", UPLINK)
+        elif remote and not faced.keys() & remote:
+            names = ", ".join(map(str, sorted(remote, key=int)))
+            yield Problem(f"no route leads to the resolvers ({names}): no name resolves", UPLINK)
 
 
 def read_kernel(
-    table: TableState, links: Links, filters: Filters, runtime: RuntimeDir
+    table: TableState, firewall: Firewall, links: Links, filters: Filters, runtime: RuntimeDir
 ) -> KernelState:
     """Read what of ours is in the kernel besides the *table*, listed a moment ago.
 
@@ -87,11 +114,14 @@ def read_kernel(
     bridged = False
     if recorded is not None and (hook := CgroupHook(Path(recorded.cgroup))).exists:
         bridged = bool(set(recorded.program_ids) & set(hook.attached()))
+    resolvers = () if recorded is None else tuple(map(ip_address, recorded.resolvers))
     return KernelState(
         table=table,
-        network=links.network(map(ip_address, () if recorded is None else recorded.resolvers)),
+        resolvers=resolvers,
+        network=links.network(resolvers),
         attached={index: frozenset(found) for index, found in filters.attached().items()},
         bridged=bridged,
+        edited=firewall.edited(None if recorded is None else recorded.table),
     )
 
 
@@ -99,6 +129,7 @@ def report(
     kernel: KernelState,
     findings: Findings,
     daemon: dict[str, Any] | None = None,
+    problems: Iterable[Problem] = (),
     *,
     silent: bool = False,
 ) -> dict[str, Any]:
@@ -108,21 +139,21 @@ def report(
         kernel: as read a moment ago.
         findings: of the kernel checks.
         daemon: what a running daemon adds; None when none answers.
+        problems: what it knows of besides.
         silent: one is there all the same.
     """
-    problems: list[dict[str, str | None]] = []
+    found: list[Problem] = []
     if daemon is None and silent:
-        problems.append(_problem("the daemon is there and does not answer", RESTART))
+        found.append(Problem("the daemon is there and does not answer", RESTART))
     elif daemon is None:
-        problems.append(_problem("the daemon is not running", START))
+        found.append(Problem("the daemon is not running", START))
     # Without either there is nothing that could be missing.
     if daemon is not None or kernel.table.present:
-        problems += kernel.problems(START if daemon is None else REPAIR)
-    if daemon is not None:
-        problems += daemon["problems"]
+        found += kernel.problems(START if daemon is None else REPAIR)
+    found += problems
     document: dict[str, Any] = {
         "enforcing": kernel.enforcing and kernel.table.mode is Mode.ENFORCE,
-        "healthy": kernel.enforcing and not problems,
+        "healthy": kernel.enforcing and not found,
         "mode": kernel.table.mode.value if kernel.table.mode else None,
         "daemon": {"running": False, "pid": None, "version": None, "uptime_s": None},
         "policy": dict.fromkeys(("organization", "hosts", "digest", "loaded_at")),
@@ -144,8 +175,10 @@ def report(
         ],
         "addresses": len(kernel.table.elements),
         "denied": {"total": kernel.table.denied, "recent": []},
+        "repaired": [],
+        "problems": [asdict(each) for each in found],
     }
-    return document | (daemon or {}) | {"problems": problems}
+    return document | (daemon or {})
 
 
 def _checks(findings: Findings) -> list[dict[str, str]]:
@@ -153,7 +186,3 @@ def _checks(findings: Findings) -> list[dict[str, str]]:
         {"id": result.id, "outcome": result.outcome.value, "detail": result.detail}
         for result in findings.results
     ]
-
-
-def _problem(text: str, hint: str | None) -> dict[str, str | None]:
-    return {"text": text, "hint": hint}

@@ -44,8 +44,9 @@ class Style:
 def as_text(findings: Findings, style: Style) -> str:
     """Return the report for people."""
     blocks = [f"enforcer check: Linux {findings.release}", ""]
+    width = max((len(result.id) for result in findings.results), default=0)
     for result in findings.results:
-        blocks.extend(_lines(result, style))
+        blocks.extend(_lines(result, style, width))
     blocks += ["", *_wrap(f"scope: {findings.platform.scope}", "")]
     for note in findings.platform.notes:
         blocks += _wrap(f"note: {note}", "")
@@ -77,9 +78,10 @@ def as_json(findings: Findings) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _lines(result: Result, style: Style) -> list[str]:
-    indent = " " * (style.indent + 13)
-    first, *rest = _wrap(f"{result.id:11} {result.detail}", indent, first=" " * style.indent + " ")
+def _lines(result: Result, style: Style, width: int) -> list[str]:
+    mark = " " * (style.indent + 1)
+    indent = mark + " " * (width + 1)
+    first, *rest = _wrap(f"{result.id:{width}} {result.detail}", indent, first=mark)
     lines = [style.mark(result.outcome) + first[style.indent :], *rest]
     if result.remedy:
         lines += _wrap(f"remedy: {result.remedy}", indent)

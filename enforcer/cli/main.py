@@ -6,13 +6,14 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from enforcer import __version__
 from enforcer.cli.options import runtime_dir_option
-from enforcer.edge.runtime import RUNTIME_DIR_VARIABLE
 from enforcer.errors import EnforcerError, PolicyError
 
 # The module of each command: only the one that is asked for is imported.
@@ -28,8 +29,34 @@ COMMANDS = {
 }
 
 
+# 128 and SIGPIPE: as a shell shows what that signal ended.
+EXIT_BROKEN_PIPE = 141
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Exit without a word when the reader of our output leaves, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError as exc:
+        # Before click 8.1 sees it, and exits 1. Python would complain once more at its exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(EXIT_BROKEN_PIPE) from exc
+
+
 class Commands(click.Group):
     """The commands of COMMANDS."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - click's own
+        """Parse the command line, which may print the help."""
+        with _reader_may_leave():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -49,10 +76,8 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="enforcer")
 @runtime_dir_option
-def cli(runtime_dir: Path) -> None:
+def cli(**_options: object) -> None:
     """Let this machine reach only the container registries a policy lists."""
-    # One place for all commands, given before or after their name.
-    os.environ[RUNTIME_DIR_VARIABLE] = os.fspath(runtime_dir)
 
 
 def main() -> None:
@@ -70,11 +95,6 @@ def main() -> None:
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader left, as `head` does; Python would complain once more at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as exc:
         _show(EnforcerError(f"can't write what there is to say: {exc.strerror or exc}"))
         sys.exit(EnforcerError.exit_code)

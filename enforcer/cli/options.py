@@ -5,13 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE
+
+
+def _given(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """Return the directory given after the command's name, or else before it."""
+    name = parameter.name or ""
+    after = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    if after or context.parent is None or name not in context.parent.params:
+        return value
+    before: Path = context.parent.params[name]
+    return before
+
 
 runtime_dir_option = click.option(
     "--runtime-dir",
     type=click.Path(file_okay=False, readable=False, path_type=Path),
     default=DEFAULT_RUNTIME_DIR,
+    callback=_given,
     envvar=RUNTIME_DIR_VARIABLE,
     show_default=True,
     show_envvar=True,

@@ -59,7 +59,7 @@ def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
 
     firewall, links, filters = Firewall(), Links(), Filters()
     try:
-        kernel = read_kernel(firewall.inspect(), links, filters, runtime)
+        kernel = read_kernel(firewall.inspect(), firewall, links, filters, runtime)
         return report(kernel, suite.examine(), silent=silent)
     finally:
         filters.close()
@@ -89,6 +89,7 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("kernel", report["kernel"]["release"]))
     rows.append(("restricts", report["platform"]["scope"]))
     rows += [("note", note) for note in report["platform"]["notes"]]
+    rows += [("repaired", _repair(each)) for each in report["repaired"]]
     lines = [_headline(report)]
     lines += [line for label, text in rows for line in _row(label, text)]
     problems = report["problems"]
@@ -113,6 +114,11 @@ def _headline(report: dict[str, Any]) -> str:
         rest = "still learning, still denying" if whole else "with problems"
         return _styled(f"enforcing without the daemon: {rest}", "yellow")
     return _styled("enforcing, with problems", "yellow")
+
+
+def _repair(repair: dict[str, Any]) -> str:
+    often = f" {repair['times']} times, last" if repair["times"] > 1 else ""
+    return f"{repair['text']}; put back{often} at {repair['at']}"
 
 
 def _duration(seconds: float) -> str:

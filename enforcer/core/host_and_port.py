@@ -13,6 +13,8 @@ from enforcer.core.wording import quoted
 MAX_PORT = 65535  # RFC 9293 section 3.1
 HTTPS = 443  # RFC 9110 section 4.2.2
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+# Of an image (OCI image-spec, descriptor.md, registered algorithms).
+_DIGEST = re.compile(r"@sha\d+:")
 NAME_ALONE = "write the registry's name alone, such as ghcr.io"
 
 
@@ -51,15 +53,19 @@ def parse_port(text: str) -> int:
 
 
 def _no_host(text: str) -> InvalidHostname:
-    """Explain a URL, an image reference or a network: all have more than a host."""
+    """Explain a URL, an image reference, a user or a network: all have more than a host."""
     refuse_address(text, text)
     scheme = SCHEME.match(text)
-    what = "a URL" if scheme else "an image or a path"
+    user = not scheme and "@" in text and not _DIGEST.search(text)
+    what = "a URL" if scheme else "a user at a host" if user else "an image or a path"
     rest = text[scheme.end() :] if scheme else text
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # user:password@host in a URL, image@digest otherwise
-    host = host.rpartition("@")[2] if scheme else host.partition("@")[0]
-    if not scheme and re.search(r"/|@sha", text) and not re.search(r"[.:]|^localhost$", host):
+    host = host.rpartition("@")[2] if scheme or user else host.partition("@")[0]
+    if (
+        not scheme
+        and (_DIGEST.search(text) or "/" in text)
+        and not re.search(r"[.:]|^localhost$", host)
+    ):
         hint = "an image without a registry is Docker Hub's: list docker-hub under registries:"
     else:
         hint = NAME_ALONE

@@ -26,7 +26,7 @@ from enforcer.core.policy_form import DnsSection, Known, PolicyFile
 from enforcer.core.presets import Choice
 from enforcer.errors import PolicyError, PolicyProblem
 
-EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init` writes one")
+EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init --force` writes one")
 
 
 class Mode(enum.Enum):

@@ -17,6 +17,7 @@ from enforcer.core.ruleset import (
     BASE_CHAINS,
     DENIED_COUNTER,
     FAMILY,
+    JUDGING_CHAINS,
     LAST_CHAIN,
     TABLE,
     missing_chains,
@@ -50,6 +51,8 @@ class TableState:
         mode: what it does to a packet that nothing permits; None when it is not
             a ruleset of ours, or not a whole one.
         missing: the base chains that it should have and has not.
+        passing: the chains that packets go through and that let pass what nothing permits,
+            by their last rules.
         elements: of both allow sets, if the listing has elements at all.
         denied: packets counted as denied since the ruleset was applied; None
             where the kernel has no counters.
@@ -58,11 +61,12 @@ class TableState:
     present: bool
     mode: Mode | None
     missing: tuple[str, ...]
+    passing: tuple[str, ...]
     elements: tuple[ListedElement, ...]
     denied: int | None
 
 
-ABSENT = TableState(present=False, mode=None, missing=(), elements=(), denied=None)
+ABSENT = TableState(present=False, mode=None, missing=(), passing=(), elements=(), denied=None)
 
 
 def parse_listing(text: str) -> TableState:
@@ -80,17 +84,35 @@ def parse_listing(text: str) -> TableState:
         names = {chain["name"] for chain in chains}
         # No packet comes to a chain called `output` that has lost its hook.
         reached = {c["name"] for c in chains if "hook" in c or c["name"] not in BASE_CHAINS}
+        rules = [each["rule"] for each in objects if "rule" in each]
+        # nft 1.0.6 has a random word for the flag of a dormant table; ours has no flag.
+        dormant = any("flags" in each["table"] for each in objects if "table" in each)
+        mode = next((mode for mode, chain in LAST_CHAIN.items() if chain in names), None)
         counters = [each["counter"] for each in objects if "counter" in each]
         sets = [each["set"] for each in objects if "set" in each]
         return TableState(
             present=bool(objects),
-            mode=next((mode for mode, chain in LAST_CHAIN.items() if chain in names), None),
+            mode=mode,
             missing=missing_chains(reached.__contains__) if objects else (),
+            passing=tuple(sorted(reached & _passing(rules, mode, dormant=dormant))),
             elements=tuple(_elements(sets)),
             denied=next((c["packets"] for c in counters if c["name"] == DENIED_COUNTER), None),
         )
     except (AttributeError, KeyError, TypeError) as exc:
         raise ValueError(f"not a listing of nft: {exc!r}") from exc
+
+
+def _passing(rules: list[Any], mode: Mode | None, *, dormant: bool) -> set[str]:
+    """Return the chains, if they exist, that don't end as they must."""
+    ends = {rule["chain"]: (rule["expr"] or [{}])[-1] for rule in rules}  # the last one of each
+    last = LAST_CHAIN[mode] if mode else None
+    passing = set()
+    for chain in JUDGING_CHAINS:
+        if dormant or last is None or ends.get(chain) != {"goto": {"target": last}}:
+            passing.add(chain)
+    if mode is Mode.ENFORCE and last and not ends.get(last, {}).keys() & {"drop", "reject"}:
+        passing.add(last)
+    return passing
 
 
 def _is_ours(item: dict[str, dict[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ Blocking; the daemon calls it on one thread of its own.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
 from enforcer.edge.loader import Compilation
+from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
@@ -137,24 +139,31 @@ class Datapath:
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
         refused = self._attach(network)
-        if self._program_id is not None:
-            marking = self.hook.attached()
-            if self._program_id not in marking:
-                self.hook.attach(self.programs.connect_mark)
-            if set(marking) - {self._program_id}:
-                # A sock_ops program can't tell network namespaces apart before Linux kernel
-                # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
-                # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
-                refused[PROGRAM] = DatapathError(
-                    f'another enforcer marks connections of cgroup "{self.hook.path}" too: '
-                    "first connections to what both permit may be refused",
-                    hint="give each a cgroup of its own with --cgroup",
-                )
+        try:
+            self._bridge_again()
+        except DatapathError as exc:
+            refused[PROGRAM] = exc
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
-            self._record()
+            self._record_later()
         return refused
+
+    def _bridge_again(self) -> None:
+        if self._program_id is None:
+            return
+        marking = self.hook.attached()
+        if self._program_id not in marking:
+            self.hook.attach(self.programs.connect_mark)
+        if set(marking) - {self._program_id}:
+            # A sock_ops program can't tell network namespaces apart before Linux kernel
+            # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
+            # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
+            raise DatapathError(
+                f'another enforcer marks connections of cgroup "{self.hook.path}" too: '
+                "first connections to what both permit may be refused",
+                hint="give each a cgroup of its own with --cgroup",
+            )
 
     def _attach(self, network: Network) -> dict[str, DatapathError]:
         refused: dict[str, DatapathError] = {}
@@ -175,13 +184,27 @@ class Datapath:
         self.filters.detach(unwanted)
         return refused
 
-    def _record(self, *stale: int) -> None:
+    def record(self) -> bool:
+        """Have the record say what is attached; return whether it did not."""
+        return self._record()
+
+    def _record(self, *stale: int) -> bool:
         # Before connect_mark is attached there is a predecessor's record to keep.
-        if self._program_id is not None:
-            ids = (self._program_id, *stale)
-            self._runtime.record(
-                Attachments(str(self.hook.path), ids, self._resolvers, self._nonces[0])
-            )
+        if self._program_id is None:
+            return False
+        attachments = Attachments(
+            cgroup=str(self.hook.path),
+            program_ids=(self._program_id, *stale),
+            resolvers=self._resolvers,
+            nonce=self._nonces[0],
+            table=self.firewall.applied,
+        )
+        return self._runtime.record(attachments)
+
+    def _record_later(self) -> None:
+        """Record as far as that works: enforcement goes on, and whoever looks after it tells."""
+        with contextlib.suppress(RuntimeDirError):
+            self._record()
 
     def enforce(
         self,
@@ -208,9 +231,8 @@ class Datapath:
             )
         )
         self._enforced_uplinks = uplinks
-        if nonces != self._nonces:
-            self._nonces = nonces
-            self._record()
+        self._nonces = nonces
+        self._record_later()
 
     def judge_anew(self) -> None:
         """Take no live connection for one that the ruleset let begin: it was not in force."""
@@ -251,6 +273,7 @@ class Datapath:
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
+        self._program_id = None
         teardown.remove(self.firewall, self.filters, self._runtime)
 
     def close(self) -> None:

@@ -15,13 +15,16 @@ from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding, Bindings
 from enforcer.core.changes import Change, Element
+from enforcer.core.judgement import in_words
+from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
+from enforcer.core.repairs import Repairs
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.overload import Overload
-from enforcer.daemon.problems import Problem, Problems, ProblemsOfHosts
+from enforcer.daemon.problems import Problems, ProblemsOfHosts
 from enforcer.daemon.writer import Writer
 from enforcer.edge import caches
 from enforcer.edge.resolvconf import HINT, watched_files
@@ -62,6 +65,7 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
+        self.repairs = Repairs()
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
@@ -141,17 +145,15 @@ class Enforcement:
             wanted = self._followed()
             refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
             self._tell_refused(refused)
-            gone = not await self._kernel.run(self._datapath.firewall.is_whole)
-            if gone:
-                LOGGER.warning("the nftables table was gone, or changed, and is put back")
+            drift = await self.drift()
+            if drift:
+                LOGGER.warning("%s: it is put back", drift)
                 await self._kernel.run(self._datapath.judge_anew)
-            elif strangers := await self._strangers():
-                gone = True
-                LOGGER.warning("%d addresses were opened by somebody else", len(strangers))
-                await self._kernel.run(self._datapath.judge_anew)
-            if gone or self._datapath.uplinks_moved or wanted != self.in_force:
+            if drift or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
+            if drift:
+                self.repairs.add(drift, time.monotonic(), time.time())
             self.writer.put(await self._overload.check(self.take_events))
         except EnforcerError as exc:
             self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
@@ -202,16 +204,31 @@ class Enforcement:
         """Return which addresses are open for each host."""
         return self._bindings.hosts(time.monotonic())
 
+    async def drift(self) -> str | None:
+        """Return what somebody else changed of what is in force, in words; None: nothing."""
+        if edited := await self._kernel.run(self._datapath.firewall.edited, None):
+            return in_words(edited)
+        if strangers := await self._strangers():
+            address, port = min(strangers, key=str)
+            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+            return f"somebody else opened {address} port {port}{more}"
+        return None
+
     async def _strangers(self) -> frozenset[tuple[Address, int]]:
         """Return what is open in the kernel though no answer opened it."""
-        if not await self._kernel.run(self._datapath.firewall.touched):
+        firewall = self._datapath.firewall
+        touched = await self._kernel.run(firewall.touched)
+        if touched is None:
             return frozenset()
         before = self._pairs()
-        found = await self._kernel.run(self._datapath.firewall.open)
+        found = await self._kernel.run(firewall.open)
         # Afterwards: what the packet path added was learned before.
         learned = await self._kernel.run(self._datapath.programs.learned)
         self.take_events()
-        return found - before - learned.keys() - self._pairs()
+        strangers = found - before - learned.keys() - self._pairs()
+        if not strangers:
+            await self._kernel.run(firewall.accept, touched)
+        return strangers
 
     def _pairs(self) -> frozenset[tuple[Address, int]]:
         return frozenset((e.address, e.port) for e in self._bindings.elements(time.monotonic()))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from enforcer.core.problem import Problem
 from enforcer.daemon.enforcement import Enforcement
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import Problems
 from enforcer.daemon.waking import woken
 from enforcer.edge.inotify import FileEvents, WatchError
 from enforcer.edge.netevents import NetworkEvents

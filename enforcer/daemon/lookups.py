@@ -16,9 +16,10 @@ from enforcer.core.answers import Answer
 from enforcer.core.hostname import domain_of
 from enforcer.core.pace import Pace
 from enforcer.core.policy import Policy
+from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
 from enforcer.core.schedule import Schedule
-from enforcer.daemon.problems import MAX_NAMED, Problem, Problems
+from enforcer.daemon.problems import MAX_NAMED, Problems
 from enforcer.daemon.waking import woken
 from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, Resolver
 

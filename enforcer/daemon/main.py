@@ -16,6 +16,7 @@ from enforcer.daemon.follower import Follower
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
+from enforcer.daemon.presence import Presence
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.requests import Requests
 from enforcer.edge.control import Server
@@ -102,6 +103,7 @@ class Daemon:
         self._enforcement = enforcement
         self._datapath = datapath
         self._kernel = kernel
+        self._problems = problems
         self._runtime = runtime
         self._findings = findings
         self._stop = asyncio.Event()
@@ -128,6 +130,14 @@ class Daemon:
             LOGGER.info("%s", line)
         LOGGER.info("restricts %s", self._findings.platform.scope)
         server = Server(self._runtime.socket, self._requests.reads, self._requests.changes)
+        presence = Presence(
+            self._runtime,
+            server,
+            self._datapath,
+            self._kernel,
+            self._problems,
+            self._enforcement.repairs,
+        )
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)
         listener = Listener(self._datapath.programs, self._enforcement.take_events, Courtesy())
@@ -144,7 +154,12 @@ class Daemon:
                 raise
             if not tasks:
                 tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
-            work = (self._enforcement.lookups.run(), self._follower.run(), self._stop.wait())
+            work = (
+                self._enforcement.lookups.run(),
+                self._follower.run(),
+                presence.run(),
+                self._stop.wait(),
+            )
             tasks += [asyncio.ensure_future(each) for each in work]
             await self._until_stopped(tasks)
         finally:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from enforcer.abi import Stat
 from enforcer.core.bindings import Bindings
 from enforcer.core.changes import Change
+from enforcer.core.problem import Problem
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import Problems
 from enforcer.log import LOGGER
 
 FULL = "room for addresses"

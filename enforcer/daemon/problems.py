@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from enforcer.core.problem import Problem
 from enforcer.log import LOGGER
 
 # Each problem is a line in status and the log: of a whole policy that has the same
 # one, the first few hosts and a count say as much.
 MAX_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something an operator should know, and what to do about it."""
-
-    text: str
-    hint: str | None = None
 
 
 class Problems:

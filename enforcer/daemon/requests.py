@@ -11,14 +11,16 @@ from typing import Any
 
 from enforcer import __version__, status
 from enforcer.abi import Stat
+from enforcer.core.asked import parse_asked
 from enforcer.core.explain import explain
-from enforcer.core.hostname import InvalidHostname, parse_pattern
+from enforcer.core.hostname import InvalidHostname
+from enforcer.core.problem import Problem
 from enforcer.core.target import parse_target
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.daemon.problems import Problems
 from enforcer.daemon.views import daemon_view, explain_view, hosts_view
 from enforcer.edge.control import Handler
 from enforcer.edge.notify import notify
@@ -124,7 +126,10 @@ class Requests:
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
         state, stats = await self._kernel.run(self._read_kernel)
         enforcement, problems = self._enforcement, self._problems.current()
-        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, problems)
+        if not state.edited and (drift := await enforcement.drift()):
+            problems += (Problem(drift, status.REPAIR),)
+        repairs = enforcement.repairs.recent(time.monotonic())
+        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, repairs)
         view["addresses"] = len(enforcement)
         view["daemon"] = {
             "running": True,
@@ -132,19 +137,21 @@ class Requests:
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
-        return status.report(state, self._findings, view)
+        return status.report(state, self._findings, view, problems)
 
     def _read_kernel(self) -> tuple[status.KernelState, dict[Stat, int]]:
         datapath = self._datapath
         table = datapath.firewall.summary()
-        state = status.read_kernel(table, datapath.links, datapath.filters, self._runtime)
+        state = status.read_kernel(
+            table, datapath.firewall, datapath.links, datapath.filters, self._runtime
+        )
         return state, datapath.programs.stats()
 
     async def _hosts(self, query: Mapping[str, str]) -> dict[str, Any]:
         wanted = None
         if "host" in query:
             try:
-                wanted = parse_pattern(query["host"], shared=True)
+                wanted = parse_asked(query["host"])
             except InvalidHostname as exc:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force

@@ -9,48 +9,58 @@ from typing import Any
 import dns.name
 
 from enforcer.abi import Stat
+from enforcer.core.addresses import Address
 from enforcer.core.bindings import Binding
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
+from enforcer.core.repairs import Repair
 from enforcer.daemon.in_force import InForce
-from enforcer.daemon.problems import Problem
 
 
 def daemon_view(
-    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, problems: Iterable[Problem]
+    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, repairs: Iterable[Repair]
 ) -> dict[str, Any]:
     """Return what only the daemon knows for `enforcer status --json`."""
     policy = in_force.policy
-    since = datetime.datetime.fromtimestamp(in_force.since, datetime.timezone.utc)
     return {
         "policy": {
             "organization": policy.organization,
             "hosts": len(policy.hosts),
             "digest": policy.digest,
-            "loaded_at": since.isoformat(timespec="seconds"),
+            "loaded_at": _timestamp(in_force.since),
         },
         "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"gave_way": gave_way},
         "resolvers": [str(address) for address in in_force.resolvers],
-        "problems": [{"text": problem.text, "hint": problem.hint} for problem in problems],
+        "repaired": [
+            {"text": each.text, "at": _timestamp(each.at), "times": each.times} for each in repairs
+        ],
     }
 
 
+def _timestamp(at: float) -> str:
+    utc = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    return utc.isoformat(timespec="seconds")
+
+
 def hosts_view(
-    in_force: InForce, bindings: Iterable[Binding], wanted: Pattern | None, now: float
+    in_force: InForce, bindings: Iterable[Binding], wanted: Pattern | Address | None, now: float
 ) -> dict[str, Any]:
     """Return the document of `enforcer hosts --json`: what the policy permits of *wanted*.
+
+    Of an address that is wanted: the hosts it is open for.
 
     What the policy lists appears without an address too; names below a wildcard
     once an answer was seen for them, or when one is asked for.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for grant in in_force.grants:
-        if wanted is None or wanted.covers(grant.pattern):
-            found[str(grant.pattern)] = []
-    if wanted is not None and not wanted.wildcard and in_force.grants.match(wanted.name):
+    if wanted is None or isinstance(wanted, Pattern):
+        for grant in in_force.grants:
+            if wanted is None or wanted.covers(grant.pattern):
+                found[str(grant.pattern)] = []
+    if isinstance(wanted, Pattern) and not wanted.wildcard and in_force.grants.match(wanted.name):
         found[str(wanted)] = []
     for binding in bindings:
-        if wanted is None or wanted.matches(dns.name.from_text(binding.host)):
+        if _is_about(binding, wanted):
             found.setdefault(binding.host, []).append(
                 {
                     "address": str(binding.address),
@@ -93,3 +103,9 @@ def _need(need: Need, open_now: Mapping[str, list[str]]) -> dict[str, Any]:
 
 def _entry(entry: Entry | None) -> dict[str, str] | None:
     return None if entry is None else {"text": entry.text, "origin": entry.origin}
+
+
+def _is_about(binding: Binding, wanted: Pattern | Address | None) -> bool:
+    if isinstance(wanted, Pattern):
+        return wanted.matches(dns.name.from_text(binding.host))
+    return wanted is None or binding.address == wanted

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from enforcer.core.addresses import Address
 from enforcer.core.changes import Change, Element
-from enforcer.daemon.problems import Problem, Problems
+from enforcer.core.problem import Problem
+from enforcer.daemon.problems import Problems
 from enforcer.errors import DatapathError
 
 KEY = "elements"

@@ -114,7 +114,10 @@ def mount_cgroup2(at: Path) -> Path:
     Raises:
         DatapathError: the kernel has no cgroup v2, or forbids mounting.
     """
-    at.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        at.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DatapathError(f'can\'t make "{at}": {exc.strerror}', "make room there") from exc
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"enforcer", os.fsencode(at), b"cgroup2", 0, None) != 0:
         raise DatapathError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http.server
 import json
 import os
@@ -28,6 +29,7 @@ THREADS = 4
 # Who says nothing for so long is hung up on.
 SILENCE_S = 10.0
 AGAIN_AFTER_S = 1.0
+HINTS = {errno.ENOSPC: "make room on its file system", errno.EACCES: "run as root"}
 
 
 class ControlError(EnforcerError):
@@ -43,43 +45,63 @@ class Server:
         self._path = path
         self._routes = {"GET": reads, "POST": changes}
         self._executor = ThreadPoolExecutor(THREADS, "control", initializer=ordinary)
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket: socket.socket | None = None
+        self._bound: os.stat_result | None = None
         self._connections: set[socket.socket] = set()
         self._accepting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen. The socket is never visible with a wider mode than 0600.
 
+        Called again, it listens at another socket of the same path: nobody can find
+        the one before.
+
         Raises:
             ControlError: the path can't be listened at.
         """
+        listening = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
             self._path.unlink(missing_ok=True)
-            self._socket.bind(os.fspath(self._path))
-            self._socket.listen()
+            listening.bind(os.fspath(self._path))
+            listening.listen()
+            self._bound = self._path.lstat()
         except OSError as exc:
-            raise ControlError(
-                f'can\'t listen at "{self._path}": {exc}', hint="name a shorter --runtime-dir"
-            ) from exc
+            listening.close()
+            hint = HINTS.get(exc.errno or 0, "name a shorter --runtime-dir")
+            raise ControlError(f'can\'t listen at "{self._path}": {exc}', hint) from exc
         finally:
             os.umask(before)
-        self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-        self._accepting = asyncio.ensure_future(self._accept())
+        listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+        await self._hang_up()
+        self._socket = listening
+        self._accepting = asyncio.ensure_future(self._accept(listening))
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the path is that of the socket listened at."""
+        try:
+            return self._bound is not None and os.path.samestat(self._bound, self._path.lstat())
+        except OSError:
+            return False
 
     async def stop(self) -> None:
         """Finish the requests under way and stop listening."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.wait([self._accepting])
-        self._socket.close()
+        await self._hang_up()
         for connection in self._connections:
             # Who has not asked yet finds the end; answers still go out.
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
         await asyncio.to_thread(self._executor.shutdown)
 
-    async def _accept(self) -> None:
+    async def _hang_up(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        if self._socket is not None:
+            self._socket.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
 
         async def handled(handler: Handler, query: Mapping[str, str]) -> object:
@@ -90,7 +112,7 @@ class Server:
 
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._socket)
+                connection, _ = await loop.sock_accept(listening)
             except OSError as exc:  # no descriptor left, say
                 LOGGER.warning("control socket: %s", exc)
                 await asyncio.sleep(AGAIN_AFTER_S)

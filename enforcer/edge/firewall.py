@@ -1,4 +1,4 @@
-"""Our nftables table in the kernel: the only user of nft and of nftables' netlink.
+"""Our nftables table in the kernel: the only one who speaks to nftables, by nft or netlink.
 
 Whole rulesets go through nft as text, single elements through a socket: a
 process takes milliseconds, the socket some thirty microseconds.
@@ -9,23 +9,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import subprocess  # noqa: TID251 - nft is a program
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
+from enforcer.core.judgement import Judgement
 from enforcer.core.ruleset import FAMILY, TABLE
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, TableState, parse_listing
-from enforcer.edge.nflisting import Judgement, Listing  # noqa: TID251 - likewise
+from enforcer.edge import nft  # noqa: TID251 - the program
+from enforcer.edge.nflisting import Listing  # noqa: TID251 - likewise
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
 from enforcer.errors import DatapathError
-
-# The largest ruleset takes nft two seconds; this ends only what hangs.
-_NFT_TIMEOUT_S = 60
-_NO_SUCH = "No such file or directory"
-_NOT_SUPPORTED = "not supported"
 
 _HINTS = {errno.ENOENT: "apply the ruleset first", errno.EPERM: "run as root"}
 
@@ -47,7 +43,8 @@ class Firewall:
             self._listing = Listing()
         except OSError as exc:
             raise DatapathError(f"netlink socket for nftables: {exc}") from exc
-        self._applied: Judgement | None = None
+        # Digests of the parts of the table as we applied it.
+        self.applied: Mapping[str, str] | None = None
         # What it is unless somebody else commits something.
         self._generation: int | None = None
 
@@ -64,11 +61,9 @@ class Firewall:
         """
         with _translating("look at our table"):
             before = self._listing.generation()
-        done = _nft(("-f", "-"), text)
-        if done.returncode:
-            raise _translated("nft refused the ruleset", done.stderr)
+        nft.carry_out(text)
         self._generation = before + 1
-        self._applied = self._judgement()
+        self.applied = self._judgement().digests
 
     def remove(self) -> None:
         """Delete our table if there is one.
@@ -86,33 +81,37 @@ class Firewall:
         """
         return self._judgement().judges
 
-    def is_whole(self) -> bool:
-        """Tell whether our table judges as it was told to: as cheap.
+    def edited(self, recorded: Mapping[str, str] | None) -> tuple[str, ...]:
+        """Return the parts of our table that somebody changed: as cheap.
 
-        Of a table that another process applied: whether it has all that belongs to one
-        like it. Addresses that are open are no part of it, see `touched`.
+        Args:
+            recorded: what `applied` was in the process that applied the table; None where
+                nobody knows, and nothing is told then.
 
         Raises:
             DatapathError: the kernel does not say.
         """
-        found = self._judgement()
-        return found.whole and self._applied in (None, found)
+        before = recorded if self.applied is None else self.applied
+        return () if before is None else self._judgement().changed(before)
 
     def _judgement(self) -> Judgement:
         # nft 1.0.6 reads all elements even for `list tables inet`: 1.3 s with full sets.
         with _translating("look at our table"):
             return self._listing.judgement()
 
-    def touched(self) -> bool:
-        """Tell whether somebody else changed nftables since this was last asked.
+    def touched(self) -> int | None:
+        """Return the generation of nftables if somebody else made it, else None.
 
         Raises:
             DatapathError: the kernel does not say.
         """
         with _translating("look at nftables"):
             now = self._listing.generation()
-        expected, self._generation = self._generation, now
-        return now != expected
+        return None if now == self._generation else now
+
+    def accept(self, generation: int) -> None:
+        """Take *generation*, that `touched` returned, for ours: nothing in it concerns us."""
+        self._generation = generation
 
     def open(self) -> frozenset[tuple[Address, int]]:
         """Return the addresses and ports of the allow sets; a second with full ones.
@@ -129,7 +128,7 @@ class Firewall:
         Raises:
             DatapathError: nft could not list it.
         """
-        return self._listed("-j", "list", "table", FAMILY, TABLE)
+        return self._listed("list", "table", FAMILY, TABLE)
 
     def summary(self) -> TableState:
         """Return what `inspect` does, but without elements: at once.
@@ -138,16 +137,14 @@ class Firewall:
             DatapathError: nft could not list it.
         """
         # Of `list table` nft 1.0.6 leaves elements out too late, having read them.
-        return self._listed("-j", "-t", "list", "ruleset", FAMILY)
+        return self._listed("-t", "list", "ruleset", FAMILY)
 
     def _listed(self, *arguments: str) -> TableState:
-        done = _nft(arguments, "")
-        if done.returncode:
-            if done.stderr.startswith(f"Error: {_NO_SUCH}"):
-                return ABSENT
-            raise _translated("nft could not list our table", done.stderr)
+        text = nft.listed(*arguments)
+        if text is None:
+            return ABSENT
         try:
-            return parse_listing(done.stdout)
+            return parse_listing(text)
         except ValueError as exc:
             raise DatapathError(f"nft listed our table in a way not understood: {exc}") from exc
 
@@ -199,23 +196,6 @@ class Firewall:
         return committed
 
 
-def _nft(arguments: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ("nft", *arguments),
-            input=text,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},  # the messages are read
-            text=True,
-            timeout=_NFT_TIMEOUT_S,
-        )
-    except FileNotFoundError as exc:
-        raise DatapathError('program "nft" not found', "install the package nftables") from exc
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise DatapathError(f"nft: {exc}") from exc
-
-
 @contextlib.contextmanager
 def _translating(doing: str) -> Iterator[None]:
     try:
@@ -223,17 +203,6 @@ def _translating(doing: str) -> Iterator[None]:
     except OSError as exc:
         hint = _HINTS.get(exc.errno or 0)
         raise DatapathError(f"can't {doing}: {exc.strerror or exc}", hint) from exc
-
-
-def _translated(what: str, stderr: str) -> DatapathError:
-    """Return the error for nft's own words: its first message and the line that is about."""
-    hint = None
-    if "Operation not permitted" in stderr:
-        hint = "run as root"
-    elif _NO_SUCH in stderr or _NOT_SUPPORTED in stderr:
-        hint = "the kernel may lack an nftables expression: run `enforcer check`"
-    words = " ".join(line.strip() for line in stderr.splitlines()[:2])
-    return DatapathError(f"{what}: {words or 'no reason given'}", hint)
 
 
 def _carried_out(

@@ -12,10 +12,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
-from enforcer.core.ruleset import JUDGING_CHAINS, TABLE, missing_chains
+from enforcer.core.judgement import Judgement, judgement
+from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     ATTRIBUTE,
@@ -40,37 +40,15 @@ _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x300, 0x010
 _TYPE_MASK = 0x3FFF
 _TABLE_OF = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and NFTA_RULE_TABLE
 _CHAIN_NAME = 3  # NFTA_CHAIN_NAME
+_CHAIN_OF = 2  # NFTA_RULE_CHAIN
+# How much else refers to a table or chain: NFTA_TABLE_USE, NFTA_CHAIN_USE.
+_USES = {Message.GETTABLE: 3, Message.GETCHAIN: 6}
 _GENERATION = 1  # NFTA_GEN_ID
 _TIMEOUT_S = 10.0
 # A part of a dump is never larger (netlink_dump() in net/netlink/af_netlink.c).
 _RECEIVE = 1 << 16
 # A listing during which others change nftables may be of neither state.
 _ATTEMPTS = 4
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """All of our table that decides about packets, but the addresses that answers opened.
-
-    Attributes:
-        chains: names of the chains.
-        parts: the table, chains and rules, as the kernel tells them.
-        elements: of the sets of networks and resolvers, likewise.
-    """
-
-    chains: frozenset[str]
-    parts: tuple[bytes, ...]
-    elements: frozenset[tuple[str, bytes]]
-
-    @property
-    def judges(self) -> bool:
-        """Whether packets of the machine and of its containers come here."""
-        return self.chains >= set(JUDGING_CHAINS)
-
-    @property
-    def whole(self) -> bool:
-        """Whether it has all the chains that belong to one like it."""
-        return not missing_chains(self.chains.__contains__)
 
 
 class Listing:
@@ -101,22 +79,24 @@ class Listing:
 
     def judgement(self) -> Judgement:
         """Return what decides about packets; at once, however many addresses are open."""
-        named = attribute(_TABLE_OF, TABLE.encode() + b"\0")
-        parts = {
-            kind: [
-                payload
-                for payload in self._dump(kind, named)
-                if dict(_attributes(payload)).get(_TABLE_OF) == TABLE.encode() + b"\0"
-            ]
-            for kind in (Message.GETTABLE, Message.GETCHAIN, Message.GETRULE)
-        }
-        chains = (dict(_attributes(each))[_CHAIN_NAME] for each in parts[Message.GETCHAIN])
+        chains: dict[str, list[bytes]] = {}
+        for payload in self._ours(Message.GETCHAIN):
+            chains.setdefault(_text(payload, _CHAIN_NAME), []).append(payload)
+        for payload in self._ours(Message.GETRULE):
+            chains.setdefault(_text(payload, _CHAIN_OF), []).append(payload)
         fixed = [name for each in SETS.values() for name in (each.networks, each.resolvers)]
-        return Judgement(
-            chains=frozenset(name.rstrip(b"\0").decode() for name in chains),
-            parts=tuple(each for kind in parts for each in parts[kind]),
-            elements=frozenset((name, each) for name in fixed for each in self._elements(name)),
+        return judgement(
+            table=self._ours(Message.GETTABLE),
+            chains=chains,
+            sets={name: tuple(self._elements(name)) for name in fixed},
         )
+
+    def _ours(self, kind: Message) -> Iterator[bytes]:
+        named = attribute(_TABLE_OF, TABLE.encode() + b"\0")
+        for payload in self._dump(kind, named):
+            if _text(payload, _TABLE_OF) == TABLE:
+                parts = (part for part in _attributes(payload) if part[0] != _USES.get(kind))
+                yield b"".join(attribute(*part) for part in parts)
 
     def open(self) -> frozenset[tuple[Address, int]]:
         """Return the addresses and ports that are open now."""
@@ -165,6 +145,10 @@ def _pair(element: bytes) -> tuple[Address, int]:
     value = dict(_attributes(dict(_attributes(element))[ElementPart.KEY]))[DATA_VALUE]
     # Each part of a concatenation fills whole 32-bit registers.
     return ipaddress.ip_address(value[:-4]), int(struct.unpack(">H", value[-4:-2])[0])
+
+
+def _text(payload: bytes, kind: int) -> str:
+    return dict(_attributes(payload)).get(kind, b"").rstrip(b"\0").decode()
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

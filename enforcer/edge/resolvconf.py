@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,9 @@ RESOLV_CONF = "etc/resolv.conf"
 # Behind a stub on this machine: the servers that systemd-resolved asks. Both
 # are trusted, since its queries pass the same firewall (systemd-resolved(8)).
 UPSTREAMS = "run/systemd/resolve/resolv.conf"
+
+# Of the file; what comes after that is not read. glibc uses three name servers.
+MAX_BYTES = 1 << 16
 
 HINT = "list the addresses of your name servers under `resolvers` in the policy"
 
@@ -67,10 +73,28 @@ def system_resolvers(root: Path) -> SystemResolvers:
     return SystemResolvers(tuple(dict.fromkeys(addresses)), tuple(notes))
 
 
+def _read(path: Path) -> bytes:
+    """Return what *path* holds, as far as it can be a resolv.conf.
+
+    Raises:
+        OSError: it can't be read, or is no file: a named pipe never ends.
+    """
+    # Not blocking: opening a named pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        # Who reads a directory is told that it is one.
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        return os.read(descriptor, MAX_BYTES)
+    finally:
+        os.close(descriptor)
+
+
 def _nameservers(path: Path, notes: list[str]) -> list[Address]:
     """Return what *path* lists; append to *notes* what can't be used."""
     addresses: list[Address] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in _read(path).decode(errors="replace").splitlines():
         # resolv.conf(5): the keyword starts the line, blanks separate the value.
         keyword, *values = line.split()[:2] or ("",)
         if keyword != "nameserver" or line[:1].isspace() or not values:

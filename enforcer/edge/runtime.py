@@ -6,13 +6,19 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from enforcer.errors import EnforcerError
+from enforcer.edge.own_files import (  # noqa: TID251 - what it is made of
+    RuntimeDirError,
+    file_status,
+    is_at,
+    open_own,
+    require_own,
+    translated,
+)
 
 DEFAULT_RUNTIME_DIR = Path("/run/enforcer")
 RUNTIME_DIR_VARIABLE = "ENFORCER_RUNTIME_DIR"
@@ -25,10 +31,6 @@ RECORD = "attachments.json"
 CGROUP = "cgroup"
 
 
-class RuntimeDirError(EnforcerError):
-    """The runtime directory can't be used, or belongs to another live instance."""
-
-
 @dataclass(frozen=True)
 class Attachments:
     """What an instance attached, so that a later one can find it without its process.
@@ -38,54 +40,94 @@ class Attachments:
         program_ids: of connect_mark on it; two while one takes over from another.
         resolvers: the trusted ones; the interfaces that face them have the DNS programs.
         nonce: the mark that the ruleset accepts.
+        table: digests of the parts of the nftables table as it was applied; None where
+            none was yet.
     """
 
     cgroup: str
     program_ids: tuple[int, ...]
     resolvers: tuple[str, ...]
     nonce: int
+    table: Mapping[str, str] | None
 
 
 class RuntimeDir:
-    """The paths below one runtime directory; `hold` makes it this process's own."""
+    """The paths below one runtime directory; `hold` makes it this process's own.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the directory.
+        namespaces: directory for the lock file of each network namespace.
+    """
+
+    def __init__(self, path: Path, namespaces: Path = NAMESPACE_LOCKS) -> None:
         self.path = path
+        self._namespaces = namespaces
         self.socket = path / SOCKET
         self.cgroup = path / CGROUP
-        self._locks: list[IO[str]] = []
+        self._locks: dict[Path, IO[str]] = {}
+        self._recorded: Attachments | None = None
+        self._written: os.stat_result | None = None
 
     def hold(self) -> None:
         """Lock the directory and this network namespace until this process ends.
 
-        Two instances in one namespace would take turns replacing one table.
+        Two instances in one namespace would take turns replacing one table. Called
+        again, it puts back lock files that somebody took away meanwhile.
 
         Raises:
             RuntimeDirError: it can't be written, or another instance holds either.
         """
-        namespace = NAMESPACE_LOCKS / str(NETWORK_NAMESPACE.stat().st_ino)
+        namespace = self._namespaces / str(NETWORK_NAMESPACE.stat().st_ino)
         for path in (self.path / LOCK, namespace):
-            self._locks.append(_lock(path, owner=f"pid {os.getpid()}, {self.path}"))
+            held = self._locks.get(path)
+            if held is None or not is_at(file_status(held), path):
+                self._locks[path] = _lock(path, owner=f"pid {os.getpid()}, {self.path}")
+                if held is not None:
+                    held.close()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What others look for: the lock files of this process, its socket and its record."""
+        return (*self._locks, self.socket, self.path / RECORD)
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock files of this process are where others look for them."""
+        return all(is_at(file_status(lock), path) for path, lock in self._locks.items())
 
     def release(self) -> None:
-        """Give the directory up; its socket goes, the lock files stay for the next."""
+        """Give the directory up: its socket and the lock files go."""
         if self._locks:
-            self.socket.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.socket.unlink()
         while self._locks:
-            self._locks.pop().close()
+            path, lock = self._locks.popitem()
+            # While it is locked: who waits for it finds out that it is no longer there.
+            if is_at(file_status(lock), path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            lock.close()
 
-    def record(self, attachments: Attachments) -> None:
+    def record(self, attachments: Attachments) -> bool:
         """Remember *attachments* beyond the end of this process, for root alone.
+
+        Returns: whether that was to be done: they had changed, or somebody the file.
 
         Raises:
             RuntimeDirError: it can't be written.
         """
-        new = self.path / f"{RECORD}.new"
-        with _translated(new):
+        record, new = self.path / RECORD, self.path / f"{RECORD}.new"
+        if self._recorded == attachments and self._written and is_at(self._written, record):
+            return False
+        with translated(new):
+            require_own(self.path)
             new.unlink(missing_ok=True)
-            with _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+            with open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
                 file.write(json.dumps(asdict(attachments)) + "\n")
-            new.replace(self.path / RECORD)
+                file.flush()
+                self._written, self._recorded = file_status(file), attachments
+            new.replace(record)
+        return True
 
     def recorded(self) -> Attachments | None:
         """Return what the last instance recorded, if it left anything.
@@ -95,17 +137,19 @@ class RuntimeDir:
         """
         record = self.path / RECORD
         try:
-            with _translated(record):
+            with translated(record):
                 if not os.path.lexists(record):
                     return None
-                _require_own(self.path)
-                with _open(record, os.O_RDONLY) as file:
+                require_own(self.path)
+                with open_own(record, os.O_RDONLY) as file:
                     data = json.load(file)
             return Attachments(
                 cgroup=str(data["cgroup"]),
                 program_ids=tuple(map(int, data["program_ids"])),
                 resolvers=tuple(map(str, data["resolvers"])),
                 nonce=int(data["nonce"]),
+                # Version 0.1.0 recorded none.
+                table=None if data.get("table") is None else dict(data["table"]),
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise RuntimeDirError(
@@ -118,65 +162,40 @@ class RuntimeDir:
         Raises:
             RuntimeDirError: it can't be removed.
         """
-        with _translated(self.path / RECORD):
+        with translated(self.path / RECORD):
             (self.path / RECORD).unlink(missing_ok=True)
 
 
 def _lock(path: Path, owner: str) -> IO[str]:
-    with _translated(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_own(path.parent)
-        lock = _open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise RuntimeDirError(
-            f"another enforcer runs here: {holder}",
-            hint="stop it first; there is one for each network namespace and runtime directory",
-        ) from exc
-    lock.truncate(0)
-    lock.write(f"{owner}\n")
-    lock.flush()
-    return lock
+    """Lock the file at *path*, which the one who held it last may be about to remove."""
+    with translated(path):
+        while True:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_own(path.parent)
+            lock = open_own(path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if is_at(file_status(lock), path):
+                    # For people: whoever is refused is told who it was.
+                    lock.truncate(0)
+                    lock.write(f"{owner}\n")
+                    lock.flush()
+                    return lock
+            except BlockingIOError as exc:
+                holder = lock.read().strip() or "unknown"
+                _abandon(lock)
+                raise RuntimeDirError(
+                    f"another enforcer runs here: {holder}",
+                    hint="stop it first; there is one for each network namespace"
+                    " and runtime directory",
+                ) from exc
+            except OSError:
+                _abandon(lock)
+                raise
+            _abandon(lock)
 
 
-def _require_own(directory: Path) -> None:
-    """Refuse a directory in which somebody else could put files and links of theirs.
-
-    Raises:
-        RuntimeDirError: it is such a directory.
-        OSError: there is none.
-    """
-    found = directory.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        reason = "it is a symbolic link"
-    elif found.st_uid not in (0, os.geteuid()):
-        reason = f"it belongs to user {found.st_uid}"
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        reason = f"others may write to it (mode {stat.S_IMODE(found.st_mode):o})"
-    else:
-        return
-    raise RuntimeDirError(
-        f'runtime directory "{directory}" can\'t be trusted: {reason}',
-        hint="remove it, or name another with --runtime-dir",
-    )
-
-
-def _open(path: Path, flags: int) -> IO[str]:
-    """Open a file of root's alone, never through a link."""
-    mode = "r" if flags == os.O_RDONLY else "w" if flags & os.O_WRONLY else "r+"
-    return os.fdopen(os.open(path, flags | os.O_NOFOLLOW, 0o600), mode, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise RuntimeDirError(
-            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror}',
-            hint="make room and run as root, or name another with --runtime-dir",
-        ) from exc
+def _abandon(file: IO[str]) -> None:
+    """Close *file*; what could not be written to a full disk is not tried again."""
+    with contextlib.suppress(OSError):
+        file.close()

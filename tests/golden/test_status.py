@@ -12,6 +12,7 @@ import pytest
 from enforcer.cli.status import as_text
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
+from enforcer.core.problem import Problem
 from enforcer.core.table import ABSENT, ListedElement, TableState
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
@@ -35,11 +36,13 @@ TABLE = TableState(
     present=True,
     mode=Mode.ENFORCE,
     missing=(),
+    passing=(),
     elements=(ListedElement(ip_address("203.0.113.1"), 443, 100, "ghcr.io"),),
     denied=7,
 )
 WHOLE = KernelState(
     table=TABLE,
+    resolvers=(ip_address("192.0.2.53"),),
     network=Network(
         (
             Interface(1, "lo"),
@@ -55,9 +58,14 @@ WHOLE = KernelState(
 )
 
 
-def daemon(*problems: dict[str, str | None]) -> dict[str, Any]:
-    """Return what a running daemon adds."""
-    return {
+def running(
+    kernel: KernelState,
+    *problems: Problem,
+    findings: Findings = LINUX,
+    repaired: tuple[dict[str, Any], ...] = (),
+) -> dict[str, Any]:
+    """Return the document of a daemon that runs."""
+    daemon = {
         "daemon": {"running": True, "pid": 4711, "version": "0.1.0", "uptime_s": 86400.0},
         "policy": {
             "organization": "acme",
@@ -66,38 +74,59 @@ def daemon(*problems: dict[str, str | None]) -> dict[str, Any]:
             "loaded_at": "2026-11-23T08:00:00+00:00",
         },
         "resolvers": ["192.0.2.53", "2001:db8::53"],
-        "problems": list(problems),
+        "repaired": list(repaired),
     }
+    return report(kernel, findings, daemon, problems)
 
 
-UNRESOLVED: dict[str, str | None] = {
-    "text": "registry.corp.example can't be resolved: A and AAAA: no such name (NXDOMAIN)",
-    "hint": "check the name and the resolvers",
+UNRESOLVED = Problem(
+    "registry.corp.example can't be resolved: A and AAAA: no such name (NXDOMAIN)",
+    "check the name and the resolvers",
+)
+REPAIRED = {
+    "text": "somebody else changed the nftables table (chain output)",
+    "at": "2026-11-23T08:12:00+00:00",
 }
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
 DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
 UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
 UNJUDGED = replace(WHOLE, table=replace(TABLE, missing=("output",)))
+FLUSHED = replace(
+    WHOLE, table=replace(TABLE, passing=("output",)), edited=("chain output", "set networks4")
+)
+EDITED = replace(WHOLE, edited=("chain destinations",))
+UNPLUGGED = replace(WHOLE, network=replace(WHOLE.network, defaults=frozenset(), facing={}))
+NOT_FACING = replace(WHOLE, network=replace(WHOLE.network, facing={}))
 EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 
 CASES = {
-    "healthy": (report(WHOLE, LINUX, daemon()), True, True),
-    "problem": (report(WHOLE, LINUX, daemon(UNRESOLVED)), True, False),
+    "healthy": (running(WHOLE), True, True),
+    "problem": (running(WHOLE, UNRESOLVED), True, False),
     "many-problems": (
-        report(WHOLE, LINUX, daemon(*(UNRESOLVED | {"text": f"{n} fails"} for n in range(1000)))),
+        running(WHOLE, *(replace(UNRESOLVED, text=f"{n} fails") for n in range(1000))),
         True,
         False,
     ),
-    "audit": (report(AUDIT, LINUX, daemon()), False, True),
-    "detached": (report(DETACHED, LINUX, daemon()), True, False),
-    "input-gone": (report(UNLABELLED, LINUX, daemon()), True, False),
-    "output-gone": (report(UNJUDGED, LINUX, daemon()), False, False),
-    "table-gone": (report(EMPTY, LINUX, daemon()), False, False),
+    "audit": (running(AUDIT), False, True),
+    "detached": (running(DETACHED), True, False),
+    "input-gone": (running(UNLABELLED), True, False),
+    "output-gone": (running(UNJUDGED), False, False),
+    "table-gone": (running(EMPTY), False, False),
+    "edited": (running(EDITED), True, False),
+    "repaired": (
+        running(WHOLE, repaired=(REPAIRED | {"times": 1}, REPAIRED | {"times": 3})),
+        True,
+        True,
+    ),
+    "unplugged": (running(UNPLUGGED), True, False),
+    "no-way-to-resolvers": (running(NOT_FACING), True, False),
+    "killed-edited": (report(EDITED, LINUX), True, False),
+    "killed-flushed": (report(FLUSHED, LINUX), False, False),
     "killed": (report(WHOLE, LINUX), True, False),
     "killed-detached": (report(DETACHED, LINUX), True, False),
     "silent": (report(WHOLE, LINUX, silent=True), True, False),
     "never-started": (report(EMPTY, LINUX), False, False),
-    "wsl": (report(WHOLE, WSL, daemon()), True, True),
+    "wsl": (running(WHOLE, findings=WSL), True, True),
 }
 
 

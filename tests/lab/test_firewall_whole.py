@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import FULL, Capabilities
 from tests.lab.guarded import Host, element
 
 pytestmark = pytest.mark.root
@@ -19,7 +21,7 @@ def test_a_full_table_is_judged_whole_at_once(host: Host) -> None:
     """
     full = [element(f"10.0.{n >> 8}.{n & 255}", comment="x" * 90) for n in range(1, 20_001)]
     host.enforce(*full)
-    assert host.namespace.call(host.firewall.is_whole)
+    assert not host.namespace.call(lambda: host.firewall.edited(None))
     started = time.monotonic()
     summary = host.namespace.call(host.firewall.summary)
     summary_s = time.monotonic() - started
@@ -38,11 +40,29 @@ def test_a_table_without_a_base_chain_is_not_whole(host: Host, chain: str) -> No
     One without `input` was taken for whole: connections that began on a bridge were no
     longer labelled, and what followed them left the machine as established.
     """
-    assert not host.namespace.call(host.firewall.is_whole)
+
+    def edited() -> tuple[str, ...]:
+        return host.namespace.call(lambda: host.firewall.edited(None))
+
     host.enforce()
-    assert host.namespace.call(host.firewall.is_whole)
+    assert not edited()
     host.namespace.nft(f"delete chain inet enforcer {chain}")
-    assert not host.namespace.call(host.firewall.is_whole)
+    assert f"chain {chain}" in edited()
     assert host.namespace.call(host.firewall.judges) is (chain == "input")
     assert host.inspect().present
     assert host.inspect().missing == (chain,)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(
+    "capabilities", [FULL, *(replace(FULL, **{name: False}) for name in vars(FULL))], ids=repr
+)
+def test_no_ruleset_of_ours_is_taken_for_one_that_lets_pass(
+    host: Host, mode: Mode, capabilities: Capabilities
+) -> None:
+    """Whatever the kernel lacks; and each is, once a chain that must deny is flushed."""
+    host.enforce(mode=mode, capabilities=capabilities)
+    assert host.inspect().passing == ()
+    host.namespace.nft("flush chain inet enforcer forward")
+    assert host.inspect().passing == ("forward",)
+    assert host.namespace.call(lambda: host.firewall.edited(None)) == ("chain forward",)

@@ -100,6 +100,27 @@ def test_a_machine_without_a_resolver_starts_closed_and_follows(lab: Lab, policy
         until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
 
 
+def test_an_uplink_that_is_gone_is_a_problem(lab: Lab, policy: str) -> None:
+    """With the remedy, as long as it lasts: a machine that reaches nothing read healthy."""
+    host = lab.net.host
+
+    def problems() -> list[str]:
+        return [problem["text"] for problem in enforcer.status()["problems"]]
+
+    with running(lab.net, policy) as enforcer:
+        host.ip("link set eth0 down")
+        assert any("there is no uplink" in text for text in problems())
+        done = enforcer.cli("status", check=False)
+        assert done.returncode == 1
+        assert "-> connect this machine: ip link; ip route" in done.stdout
+        host.ip("link set eth0 up", "route replace default via 10.77.0.1")
+        host.ip("address replace fd77::2/64 dev eth0 nodad", "route replace default via fd77::1")
+        until(lambda: not problems(), REPAIRED_WITHIN_S, "health")
+        resolvers = enforcer.status()["resolvers"]
+        host.ip(*(f"route add unreachable {each} metric 1" for each in resolvers))
+        until(lambda: any("no route leads to the resolvers" in t for t in problems()), 5, "word")
+
+
 def test_a_failed_reload_stays_visible_until_a_good_one(lab: Lab, policy: str) -> None:
     """Who asks later sees that the file and what is in force differ."""
     with running(lab.net, policy) as enforcer:

@@ -7,7 +7,7 @@ import pytest
 from tests.lab.asking import is_open
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
-from tests.lab.daemon import running
+from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import connected
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.root
 
 # A round of the daemon's look-around, and what a busy machine adds to it.
 REPAIRED_WITHIN_S = 15
-PUT_BACK, OPENED = "is put back", "opened by somebody else"
+PUT_BACK, OPENED = "is put back", f"somebody else opened {DENIED.addresses[0]} port 443"
 EDITS = {
     "a rule before ours": ("insert rule inet enforcer output accept", PUT_BACK),
     "no rules": ("flush chain inet enforcer output", PUT_BACK),
@@ -55,6 +55,63 @@ def test_another_tool_that_edits(lab: Lab, policy: str, how: str) -> None:
         made = connect_to_answers(host, FRESH_ZONE, family=4, count=20, label="after")
         assert (made.ok, made.refused) == (20, 0)
         until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+
+
+SHOWN = {
+    "a rule before ours": "chain output",
+    "a rule deep inside": "chain destinations",
+    "a table that sleeps": "the table itself",
+    "a network": "set networks4",
+    "an address": DENIED.addresses[0],
+}
+
+
+@pytest.mark.parametrize("how", SHOWN)
+def test_status_shows_an_edit_and_its_repair(shared_lab: Lab, enforcer: Enforcer, how: str) -> None:
+    """Degraded while it lasts, by name; afterwards what was put back, and healthy.
+
+    Only the log told: status said "enforcing, healthy" with everything open.
+    """
+    host = shared_lab.net.host
+
+    def shown() -> bool:
+        host.nft(EDITS[how][0])  # again: the daemon may have been faster than the question
+        done = enforcer.cli("status", check=False)
+        said = " ".join(done.stdout.split())
+        return done.returncode == 1 and "problem somebody else" in said and SHOWN[how] in said
+
+    until(shown, REPAIRED_WITHIN_S, "status to show the edit")
+    until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "the repair")
+    repaired = enforcer.status()["repaired"]
+    assert any(SHOWN[how] in each["text"] for each in repaired)
+    done = enforcer.cli("status")
+    assert "put back" in " ".join(done.stdout.split())
+
+
+LEFT_OPEN = {
+    "no rules": "what nothing permits passes these chains of the nftables table: output",
+    "a table that sleeps": "what nothing permits passes these chains of the nftables table",
+}
+
+
+@pytest.mark.parametrize("how", [how for how in EDITS if how != "an address"])
+def test_status_without_a_daemon_reads_the_rules(lab: Lab, policy: str, how: str) -> None:
+    """What a dead daemon left is compared with what it had applied.
+
+    A flushed chain read "still learning, still denying".
+    """
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        assert "still denying" in enforcer.cli("status", check=False).stdout
+        lab.net.host.nft(EDITS[how][0])
+        done = enforcer.cli("status", check=False)
+        said = " ".join(done.stdout.split())
+        assert done.returncode == 3
+        assert "still denying" not in said
+        assert "somebody else changed the nftables table" in said
+        assert SHOWN.get(how, "chain output") in said
+        assert LEFT_OPEN.get(how, "") in said
+        assert ("not enforcing" in said) == (how in LEFT_OPEN)
 
 
 def test_addresses_that_another_tool_takes_away_come_back(lab: Lab, policy: str) -> None:

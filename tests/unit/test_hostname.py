@@ -157,6 +157,8 @@ def test_a_port_is_a_number_in_range(port: str) -> None:
         ("ghcr.io/acme/app@sha256:0123", "is an image", "write ghcr.io"),
         ("registry:5000/app", "is an image", "write registry:5000"),
         ("library/nginx", "is an image", "list docker-hub under registries:"),
+        ("me@ghcr.io", "is a user at a host", "write ghcr.io"),
+        ("me:secret@ghcr.io:5000", "is a user at a host", "write ghcr.io:5000"),
         ("nginx@sha256:0123", "is an image", "list docker-hub under registries:"),
         ("nginx:latest", "is no port", "the tag of an image doesn't belong here"),
         ("10.0.0.1", "is an address", "use networks: [10.0.0.1/32]"),

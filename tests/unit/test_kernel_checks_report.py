@@ -65,6 +65,19 @@ def test_one_unsupported_check_that_is_required_is_enough(
     assert POOR not in findings(*results).refusing
 
 
+def test_details_stand_in_one_column_however_long_a_name_is() -> None:
+    """`nft-ct-label` was longer than its column, and its line a character further right."""
+    labels = Result("nft-ct-label", Outcome.SUPPORTED, "expression ct label")
+    text = report.as_text(findings(GOOD, labels), report.Style())
+    found = [
+        line.index(detail)
+        for line in text.splitlines()
+        for detail in ("Linux 6.1.0, n", "expression")
+        if detail in line
+    ]
+    assert found == [26, 26]
+
+
 def test_every_check_is_run_and_named_as_its_result() -> None:
     """The report has one line a check, under the check's own name, in the suite's order."""
     results = suite.run()
@@ -134,11 +147,11 @@ def test_report_says_it_in_words_where_there_is_no_terminal() -> None:
     assert report.as_text(findings(GOOD, BAD, UNKNOWN), report.Style()) == (
         "enforcer check: Linux 6.1.0\n"
         "\n"
-        "supported    version     Linux 6.1.0, needed 5.4 or newer\n"
-        "unsupported  nftables    no sets with timeouts\n"
-        "                         remedy: use another one\n"
-        "inconclusive bpf         could not be tested\n"
-        "                         remedy: run the check as root\n"
+        "supported    version  Linux 6.1.0, needed 5.4 or newer\n"
+        "unsupported  nftables no sets with timeouts\n"
+        "                      remedy: use another one\n"
+        "inconclusive bpf      could not be tested\n"
+        "                      remedy: run the check as root\n"
         "\n"
         "scope: all WSL 2 distributions\n"
         "note: programs of Windows are not restricted\n"

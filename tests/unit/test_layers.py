@@ -23,14 +23,15 @@ EXCEPTIONS = {
     ("enforcer/edge/cgroup.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/bpf.py", "enforcer.edge"),  # syscall, its base
     ("enforcer/edge/ring.py", "enforcer.edge"),  # likewise
-    ("enforcer/edge/firewall.py", "enforcer.edge"),  # nfnetlink, its other half
+    ("enforcer/edge/firewall.py", "enforcer.edge"),  # nft, nfnetlink and nflisting, its parts
     ("enforcer/edge/nfnetlink.py", "enforcer.edge"),  # nfmessages, what it sends
     ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
-    ("enforcer/edge/firewall.py", "subprocess"),  # the one that starts nft
+    ("enforcer/edge/nft.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/caches.py", "subprocess"),  # the one that starts their tools
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
     ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
+    ("enforcer/edge/runtime.py", "enforcer.edge"),  # own_files, what it is made of
     ("enforcer/edge/exchange.py", "enforcer.edge"),  # dns_socket, its sockets
     ("enforcer/edge/control.py", "enforcer.edge"),  # scheduling, of its threads
 }

@@ -28,9 +28,9 @@ def only_problem(text: str) -> PolicyProblem:
 @pytest.mark.parametrize(
     ("text", "line", "reason", "hint"),
     [
-        ("", 0, "the file is empty", "enforcer policy init"),
-        ("# nothing\n", 0, "the file is empty", "enforcer policy init"),
-        ("---\n...\n", 0, "the file is empty", "enforcer policy init"),
+        ("", 0, "the file is empty", "enforcer policy init --force"),
+        ("# nothing\n", 0, "the file is empty", "enforcer policy init --force"),
+        ("---\n...\n", 0, "the file is empty", "enforcer policy init --force"),
         ("a: b: c\n", 1, "not YAML", "the space after each colon"),
         (HEAD + "hosts: [a.example\nmode: audit\n", 4, "not YAML", "check the indentation"),
         (HEAD + "hosts: [\n", 3, "not YAML", "check the indentation"),

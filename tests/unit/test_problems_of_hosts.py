@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from enforcer.daemon.problems import MAX_NAMED, Problem, Problems, ProblemsOfHosts
+from enforcer.core.problem import Problem
+from enforcer.daemon.problems import MAX_NAMED, Problems, ProblemsOfHosts
 
 
 def texts(problems: Problems) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from enforcer.edge.resolvconf import (
+    MAX_BYTES,
     RESOLV_CONF,
     UPSTREAMS,
     NoResolver,
@@ -103,6 +106,35 @@ def test_a_directory_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / RESOLV_CONF).mkdir(parents=True)
     with pytest.raises(NoResolver, match="is a directory"):
         system_resolvers(tmp_path)
+
+
+@pytest.mark.parametrize("writer", [False, True])
+def test_a_named_pipe_in_its_place_is_refused(tmp_path: Path, *, writer: bool) -> None:
+    """Opening it waited for a writer and reading it for the writer's end: for ever."""
+    path = tmp_path / RESOLV_CONF
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    descriptor = os.open(path, os.O_RDWR) if writer else None
+    with ThreadPoolExecutor(1) as executor:
+        reading = executor.submit(system_resolvers, tmp_path)
+        try:
+            with pytest.raises(NoResolver, match="it is not a file"):
+                reading.result(timeout=5)
+        finally:
+            # One that still waits finds a writer, and then the end.
+            os.close(os.open(path, os.O_RDWR) if descriptor is None else descriptor)
+
+
+def test_a_file_without_end_is_read_as_far_as_it_can_matter(tmp_path: Path) -> None:
+    """A device has no end at all; of a file that somebody's log grew into, the beginning counts."""
+    path = tmp_path / RESOLV_CONF
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(NoResolver, match="it is not a file"):
+        system_resolvers(tmp_path)
+    path.unlink()
+    path.write_bytes(b"nameserver 192.0.2.1\n" + b"#" * MAX_BYTES + b"\nnameserver 192.0.2.2\n")
+    assert texts(system_resolvers(tmp_path)) == ["192.0.2.1"]
 
 
 def test_behind_a_stub_the_upstream_servers_are_trusted_too(tmp_path: Path) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from enforcer.edge.runtime import LOCK, RECORD, Attachments, RuntimeDir, RuntimeDirError
+from enforcer.edge.own_files import RuntimeDirError
+from enforcer.edge.runtime import LOCK, RECORD, Attachments, RuntimeDir
 
-RECORDED = Attachments("/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF)
+TURNS = 60  # of each thread: enough to meet every race several times
+
+RECORDED = Attachments(
+    "/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF, {"chain output": "abc"}
+)
 
 
 @pytest.fixture
@@ -25,7 +31,7 @@ def test_what_was_recorded_is_found(directory: Path) -> None:
     runtime = RuntimeDir(directory)
     assert runtime.recorded() is None
     for nonce in (1, 2):
-        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce)
+        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce, None)
         runtime.record(attachments)
         assert RuntimeDir(directory).recorded() == attachments
     assert (directory / RECORD).stat().st_mode & 0o777 == 0o600
@@ -95,3 +101,76 @@ def test_links_in_it_are_not_followed(directory: Path, tmp_path: Path, name: str
         with pytest.raises(RuntimeDirError, match="can't be used"):
             runtime.hold() if name == LOCK else runtime.recorded()
     assert precious.read_text() == "precious"
+
+
+def test_lock_files_go_with_the_one_who_held_them(directory: Path) -> None:
+    """They piled up; and one that somebody else removes is told, and locked again."""
+    namespaces = directory / "namespaces"
+    first, second = (RuntimeDir(directory, namespaces) for _ in range(2))
+    first.hold()
+    with pytest.raises(RuntimeDirError, match="another enforcer runs here"):
+        second.hold()
+    assert first.held
+    first.release()
+    assert not (directory / LOCK).exists()
+    assert not list(namespaces.iterdir())
+    found = []
+    for removed in (None, LOCK, None):
+        if removed:
+            (directory / removed).unlink()
+            found.append(second.held)
+        second.hold()
+        found.append(second.held)
+    second.release()
+    assert found == [True, False, True, True]
+
+
+def test_two_who_take_turns_never_hold_it_both(directory: Path) -> None:
+    """Who opened the file before the other one removed it would lock what nobody looks for."""
+
+    def turns() -> int:
+        taken = 0
+        while taken < TURNS:
+            mine = RuntimeDir(directory, directory / "namespaces")
+            try:
+                mine.hold()
+            except RuntimeDirError:
+                mine.release()
+                continue
+            try:
+                assert mine.held
+                (directory / "inside").touch(exist_ok=False)
+                (directory / "inside").unlink()
+            finally:
+                mine.release()
+            taken += 1
+        return taken
+
+    with ThreadPoolExecutor(4) as executor:
+        results = [executor.submit(turns) for _ in range(4)]
+        assert [each.result(timeout=60) for each in results] == [TURNS] * 4
+
+
+def test_a_record_that_somebody_removed_is_written_again(directory: Path) -> None:
+    """And one that is as it was is not."""
+    writer = RuntimeDir(directory)
+    assert writer.record(RECORDED)
+    assert not writer.record(RECORDED)
+    (directory / RECORD).unlink()
+    assert writer.record(RECORDED)
+    (directory / RECORD).write_text("{}")
+    assert writer.record(RECORDED)
+    assert RuntimeDir(directory).recorded() == RECORDED
+
+
+def test_a_pipe_in_place_of_the_record_does_not_hang(directory: Path) -> None:
+    """Opening it waited for somebody to write."""
+    os.mkfifo(directory / RECORD)
+    with ThreadPoolExecutor(1) as executor:
+        reading = executor.submit(RuntimeDir(directory).recorded)
+        try:
+            with pytest.raises(RuntimeDirError):
+                reading.result(timeout=5)
+        finally:
+            # One that still waits finds a writer, and then the end.
+            os.close(os.open(directory / RECORD, os.O_RDWR))

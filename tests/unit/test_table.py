@@ -11,8 +11,16 @@ import pytest
 from enforcer.core.policy import Mode
 from enforcer.core.table import ABSENT, ListedElement, TableState, parse_listing
 
+OURS = {"family": "inet", "table": "enforcer"}
+
+
+def rule(chain: str, *statements: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule as nft lists it."""
+    return {"rule": {**OURS, "chain": chain, "expr": list(statements)}}
+
+
 # As `nft -j list table inet enforcer` (nftables 1.0.6, Linux 6.18) printed it;
-# rules, handles and most sets are left out.
+# most rules, handles and most sets are left out.
 LISTING: list[dict[str, Any]] = [
     {"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}},
     {"table": {"family": "inet", "name": "enforcer"}},
@@ -80,6 +88,10 @@ LISTING: list[dict[str, Any]] = [
         }
     },
     {"chain": {"family": "inet", "table": "enforcer", "name": "denied"}},
+    rule("output", {"jump": {"target": "permitted"}}),
+    rule("output", {"goto": {"target": "denied"}}),
+    rule("denied", {"counter": "denied"}),
+    rule("denied", {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}),
 ]
 
 
@@ -88,15 +100,13 @@ def listing(objects: list[dict[str, Any]]) -> str:
     return json.dumps({"nftables": objects})
 
 
-OURS = {"family": "inet", "table": "enforcer"}
-
-
 def test_a_listing_is_read() -> None:
     """Elements with and without lifetime and comment, chains, mode and counter."""
     assert parse_listing(listing(LISTING)) == TableState(
         present=True,
         mode=Mode.ENFORCE,
         missing=("forward",),
+        passing=(),
         elements=(
             ListedElement(ip_address("198.18.0.1"), 443, 359, "ghcr.io"),
             ListedElement(ip_address("198.18.0.2"), 443, 59, ""),
@@ -123,7 +133,7 @@ def test_tables_of_others_are_not_read() -> None:
 def test_a_table_that_is_not_ours_has_no_mode() -> None:
     """Someone else's empty table of our name is present, and enforces nothing."""
     assert parse_listing(listing(LISTING[:2])) == TableState(
-        present=True, mode=None, missing=("output", "forward"), elements=(), denied=None
+        present=True, mode=None, missing=("output", "forward"), passing=(), elements=(), denied=None
     )
 
 
@@ -155,10 +165,28 @@ def test_a_chain_without_its_hook_is_missing() -> None:
     assert parse_listing(listing(chains)).missing == ("output", "forward")
 
 
+@pytest.mark.parametrize(
+    ("flushed", "passing"),
+    [((), ()), (("output",), ("output",)), (("denied",), ("denied",))],
+)
+def test_a_chain_without_its_last_rule_lets_pass(
+    flushed: tuple[str, ...], passing: tuple[str, ...]
+) -> None:
+    """It is there, and packets fall through it: such a table was taken for one that denies."""
+    left = [each for each in LISTING if each.get("rule", {}).get("chain") not in flushed]
+    assert parse_listing(listing(left)).passing == passing
+
+
+def test_a_table_that_sleeps_judges_nothing() -> None:
+    """No packet comes to any chain of a dormant table."""
+    flagged = {"table": {"family": "inet", "name": "enforcer", "flags": "denied"}}
+    assert parse_listing(listing([flagged, *LISTING[2:]])).passing == ("output",)
+
+
 def test_the_last_chain_tells_the_mode() -> None:
     """A table in audit mode says so."""
     audited = {"chain": {"family": "inet", "table": "enforcer", "name": "audited"}}
-    assert parse_listing(listing([*LISTING[:-1], audited])).mode is Mode.AUDIT
+    assert parse_listing(listing([*LISTING[:-5], audited])).mode is Mode.AUDIT
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""What a running daemon has in the file system: its lock files, its socket and its record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from enforcer.core.problem import Problem
+from enforcer.core.repairs import Repairs
+from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.problems import Problems
+from enforcer.daemon.waking import woken
+from enforcer.edge.control import Server
+from enforcer.edge.inotify import FileEvents
+from enforcer.edge.runtime import RuntimeDir
+from enforcer.errors import EnforcerError
+from enforcer.log import LOGGER
+
+KEY = "the runtime directory"
+# Not all is announced: a file system may be mounted over the directory.
+AT_LEAST_EVERY_S = 5.0
+# Whoever takes it away again and again must not keep us busy.
+REST_S = 0.1
+
+
+class Presence:
+    """Puts back what somebody took away, or nobody could ask or stop the daemon any more.
+
+    Meanwhile a second one could start as well, so it is done at once. What can't be put
+    back is tried again.
+
+    Args:
+        runtime: held by this process.
+        server: listens in it.
+        datapath: knows what to record; only touched on *kernel*.
+        kernel: the thread for it.
+        problems: told what can't be put back.
+        repairs: told what was.
+    """
+
+    def __init__(
+        self,
+        runtime: RuntimeDir,
+        server: Server,
+        datapath: Datapath,
+        kernel: KernelThread,
+        problems: Problems,
+        repairs: Repairs,
+    ) -> None:
+        self._runtime = runtime
+        self._server = server
+        self._datapath = datapath
+        self._kernel = kernel
+        self._problems = problems
+        self._repairs = repairs
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look after it until cancelled."""
+        loop = asyncio.get_running_loop()
+        with contextlib.closing(FileEvents()) as events:
+            while True:
+                try:
+                    events.drain()
+                    # Before looking: what is taken away after that is announced.
+                    events.watch(self._runtime.files)
+                    await self._restore()
+                except EnforcerError as exc:
+                    self._problems.raise_(KEY, Problem(exc.message, exc.hint))
+                else:
+                    self._problems.settle(KEY)
+                await asyncio.sleep(REST_S)
+                self._wake.clear()
+                loop.add_reader(events, self._wake.set)
+                try:
+                    await woken(self._wake, AT_LEAST_EVERY_S)
+                finally:
+                    loop.remove_reader(events)
+
+    async def _restore(self) -> None:
+        missing = []
+        if not self._runtime.held:
+            missing.append("lock files")
+            self._runtime.hold()
+        if not self._server.reachable:
+            missing.append("control socket")
+            await self._server.start()
+        if await self._kernel.run(self._datapath.record):
+            missing.append("record")
+        if missing:
+            text = f"somebody removed from {self._runtime.path}: {', '.join(missing)}"
+            LOGGER.warning("%s: it is put back", text)
+            self._repairs.add(text, time.monotonic(), time.time())
