@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,11 @@ from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import Host, guarded, wired
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import Registries, serving_registries
+from tests.lab.threats import Labs, two_labs
 from tests.lab.topology import Topology
 
 FRESH_ZONE = "fresh.lab.test"
+_numbers = itertools.count(1)
 POLICY = f"""\
 version: 1
 organization: lab
@@ -70,3 +73,24 @@ def host(net: Topology) -> Iterator[Host]:
     """Return a firewall of the test's own on the host of `net`, with no ruleset yet."""
     with guarded(net.host) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def labs() -> Iterator[Labs]:
+    """Return a lab without and one with a daemon, for all threats of a module."""
+    with two_labs(POLICY, FRESH_ZONE) as made:
+        yield made
+
+
+@pytest.fixture
+def evil(version: int) -> str:
+    """Return an address that nothing permits, and no other test uses."""
+    number = next(_numbers)
+    ipv4 = f"198.18.{128 + number // 250}.{1 + number % 250}"
+    return (ipv4, f"2001:db8:77::{number:x}")[version]
+
+
+@pytest.fixture
+def name() -> str:
+    """Return a permitted name that nobody asked for yet."""
+    return f"t{next(_numbers)}.{FRESH_ZONE}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,15 +16,14 @@ from tests.lab.threats import (
     Labs,
     arrived,
     attack,
+    both_families,
     counted,
     reaches,
-    two_labs,
 )
 from tests.lab.topology import BRIDGE
 
 pytestmark = pytest.mark.root
 
-both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
 _numbers = itertools.count(1)
 
 
@@ -44,20 +42,6 @@ def fresh_address(lab: Lab, version: int) -> str:
     name = f"n{next(_numbers)}.{FRESH_ZONE}"
     found = lab.net.host.run("getent", ("ahostsv4", "ahostsv6")[version], name).stdout
     return found.split()[0]
-
-
-@pytest.fixture(scope="module")
-def labs() -> Iterator[Labs]:
-    """Return both labs, for all tests here."""
-    with two_labs() as made:
-        yield made
-
-
-@pytest.fixture
-def evil(version: int) -> str:
-    """Return an address that nothing permits, and no other test uses."""
-    number = next(_numbers)
-    return (f"198.18.66.{number}", f"2001:db8:66::{number:x}")[version]
 
 
 @both_families

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.conftest import FRESH_ZONE, POLICY
+import pytest
+
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab, new_lab
@@ -18,6 +19,7 @@ from tests.lab.registry import ALLOWED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
 ORIGINS = ("host", "user", "user namespace", "container")
 # Those that may open raw sockets.
 RAW_ORIGINS = ("host", "container")
@@ -59,16 +61,21 @@ class Labs:
 
 
 @contextlib.contextmanager
-def two_labs() -> Iterator[Labs]:
-    """Make both, each with a world that counts what arrives."""
+def two_labs(policy: str, zone: str) -> Iterator[Labs]:
+    """Make both, each with a world that counts what arrives.
+
+    Args:
+        policy: of the daemon.
+        zone: of fresh addresses.
+    """
     with contextlib.ExitStack() as stack:
         labs = [stack.enter_context(new_lab()) for _ in range(2)]
         for lab in labs:
-            lab.nameserver.fresh(FRESH_ZONE)
+            lab.nameserver.fresh(zone)
             lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
             lab.net.world.nft(_SEEN)
         opened, closed = labs
-        yield Labs(opened, closed, stack.enter_context(running(closed.net, POLICY)))
+        yield Labs(opened, closed, stack.enter_context(running(closed.net, policy)))
 
 
 def arrived(lab: Lab, address: str, protocol: str | None = None) -> bool:
