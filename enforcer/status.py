@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from enforcer.core.chains import JUDGING_CHAINS
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import JUDGING_CHAINS
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters

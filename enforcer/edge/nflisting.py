@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
-from enforcer.core.ruleset import JUDGING_CHAINS, TABLE, missing_chains
+from enforcer.core.chains import JUDGING_CHAINS, missing_chains
+from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     ATTRIBUTE,
