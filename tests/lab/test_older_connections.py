@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 from collections.abc import Iterator
 
@@ -11,9 +10,9 @@ import pytest
 
 from enforcer.core.destinations import Connection, Destination
 from enforcer.edge.conntrack import end_connections
-from tests.lab.daemon import Enforcer, running
+from tests.lab.daemon import running
 from tests.lab.forge import IPV6_FREEBIND, forge
-from tests.lab.guarded import connected, udp
+from tests.lab.guarded import Ends, connected, goes_on, udp
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
@@ -36,7 +35,6 @@ EVIL = ("198.18.66.66", "2001:db8::66:66")
 EVIL_PORT = 4444
 NOBODY = 65534
 both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
-Ends = tuple[socket.socket, socket.socket]
 
 # Entries of connection tracking, one for each destination.
 _MANY = """
@@ -62,24 +60,6 @@ def world(lab: Lab) -> Topology:
     """Return the lab's namespaces; servers of the world have addresses by route only."""
     lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
     return lab.net
-
-
-def put_in_force(enforcer: Enforcer, policy: str) -> None:
-    """Reload *policy*; return when what it does not permit has ended too."""
-    enforcer.policy_file.write_text(policy)
-    enforcer.cli("reload")
-
-
-def goes_on(ends: Ends) -> bool:
-    """Tell whether what one end says the other hears, both ways."""
-    try:
-        for sender, receiver in (ends, ends[::-1]):
-            sender.sendall(b"still there")
-            if receiver.recv(100) != b"still there":
-                return False
-    except OSError:
-        return False
-    return True
 
 
 def outgoing(net: Topology, version: int) -> dict[str, tuple[Namespace, Namespace, str]]:
@@ -141,7 +121,7 @@ def test_audit_mode_ends_no_connection_and_enforcing_does(world: Topology, versi
         running(world, f"{POLICY}mode: audit\n") as enforcer,
     ):
         assert all(map(goes_on, connections.values()))
-        put_in_force(enforcer, POLICY)
+        enforcer.put_in_force(POLICY)
         went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
         assert went_on == {"host to permitted", "container to permitted"}
 
@@ -155,7 +135,7 @@ def test_a_host_that_the_policy_loses_loses_its_connections(world: Topology, ver
         allowed = ALLOWED.addresses[version]
         kind = ("allow4", "allow6")[version]
         world.host.nft(f"delete element inet enforcer {kind} {{ {allowed} . 9443 }}")
-        put_in_force(enforcer, POLICY)
+        enforcer.put_in_force(POLICY)
         went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
         assert went_on == {"host to permitted", "container to permitted"}
         assert enforcer.status()["healthy"]
@@ -169,7 +149,7 @@ def test_a_network_that_the_policy_loses_loses_its_connections(world: Topology) 
         open_all(outgoing(world, 0)) as four,
         open_all(outgoing(world, 1)) as six,
     ):
-        put_in_force(enforcer, POLICY)
+        enforcer.put_in_force(POLICY)
         for connections in (four, six):
             went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
             assert went_on == {"host to permitted", "container to permitted"}
