@@ -29,6 +29,10 @@ CONSEQUENCES = {
     LEARNING: "its answers are not learned",
     frozenset({Program.FORWARD_MARK}): "first connections of its containers may be refused",
 }
+# Told of a resolver, and of an interface, that is not where it seems to be.
+ANSWERED_INSIDE = "resolver {} is behind {}: what else is there can answer in its name"
+ELSEWHERE = "list the resolvers that it asks under `resolvers` in the policy instead"
+GUARDED = "{} is guarded in spite of its name: {}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class KernelState:
                 if lost := sorted(program.value for program in programs & missing):
                     what = f"{', '.join(lost)} not attached to {interface.name}"
                     found.append(_problem(f"{what}: {consequence}", remedy))
+        found += [_problem(text, ELSEWHERE) for text in answered_inside(self.network)]
         return found
 
 
@@ -93,6 +98,12 @@ def read_kernel(
         attached={index: frozenset(found) for index, found in filters.attached().items()},
         bridged=bridged,
     )
+
+
+def answered_inside(network: Network) -> tuple[str, ...]:
+    """Return what to tell of resolvers in whose name a container can answer."""
+    found = network.answered_inside.items()
+    return tuple(ANSWERED_INSIDE.format(resolver, name) for resolver, name in found)
 
 
 def report(
@@ -130,7 +141,10 @@ def report(
         "platform": {
             "wsl": findings.platform.wsl,
             "scope": findings.platform.scope,
-            "notes": list(findings.platform.notes),
+            "notes": [
+                *findings.platform.notes,
+                *(GUARDED.format(*each) for each in kernel.network.named_like_exempt.items()),
+            ],
         },
         "resolvers": [],
         "interfaces": [

@@ -78,6 +78,20 @@ AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
 DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
 UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
 UNJUDGED = replace(WHOLE, table=replace(TABLE, missing=("output",)))
+# A network card in Docker's bridge, and the resolver behind another.
+MIXED = replace(
+    WHOLE,
+    network=Network(
+        (
+            *WHOLE.network.interfaces,
+            Interface(5, "eth1", master=3),
+            Interface(6, "br-0a1b2c", kind="bridge"),
+        ),
+        defaults=frozenset({2}),
+        facing={ip_address("172.18.0.53"): 6},
+    ),
+    attached={1: LEARNING, 6: frozenset(Program)},
+)
 EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 
 CASES = {
@@ -88,6 +102,7 @@ CASES = {
         True,
         False,
     ),
+    "mixed-bridges": (report(MIXED, LINUX, daemon()), True, False),
     "audit": (report(AUDIT, LINUX, daemon()), False, True),
     "detached": (report(DETACHED, LINUX, daemon()), True, False),
     "input-gone": (report(UNLABELLED, LINUX, daemon()), True, False),
