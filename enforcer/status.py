@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from enforcer.core.addresses import Address
+from enforcer.core.chains import JUDGING_CHAINS
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program, Role
 from enforcer.core.judgement import in_words
 from enforcer.core.policy import Mode
 from enforcer.core.problem import Problem
-from enforcer.core.ruleset import JUDGING_CHAINS
 from enforcer.core.table import TableState
 from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters
@@ -35,6 +35,10 @@ CONSEQUENCES = {
     LEARNING: "its answers are not learned",
     frozenset({Program.FORWARD_MARK}): "first connections of its containers may be refused",
 }
+# Told of a resolver, and of an interface, that is not where it seems to be.
+ANSWERED_INSIDE = "resolver {} is behind {}: what else is there can answer in its name"
+ELSEWHERE = "list the resolvers that it asks under `resolvers` in the policy instead"
+GUARDED = "{} is guarded in spite of its name: {}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class KernelState:
                 if lost := sorted(program.value for program in programs & missing):
                     what = f"{', '.join(lost)} not attached to {interface.name}"
                     found.append(Problem(f"{what}: {consequence}", remedy))
+        found += [Problem(text, ELSEWHERE) for text in answered_inside(self.network)]
         return found + list(self._unreachable())
 
     def _unreachable(self) -> Iterator[Problem]:
@@ -123,6 +128,12 @@ def read_kernel(
         bridged=bridged,
         edited=firewall.edited(None if recorded is None else recorded.table),
     )
+
+
+def answered_inside(network: Network) -> tuple[str, ...]:
+    """Return what to tell of resolvers in whose name a container can answer."""
+    found = network.answered_inside.items()
+    return tuple(ANSWERED_INSIDE.format(resolver, name) for resolver, name in found)
 
 
 def report(
@@ -161,7 +172,10 @@ def report(
         "platform": {
             "wsl": findings.platform.wsl,
             "scope": findings.platform.scope,
-            "notes": list(findings.platform.notes),
+            "notes": [
+                *findings.platform.notes,
+                *(GUARDED.format(*each) for each in kernel.network.named_like_exempt.items()),
+            ],
         },
         "resolvers": [],
         "interfaces": [

@@ -1,4 +1,4 @@
-"""Where live connections go, and whether that is permitted now.
+"""Where live connections come from and go, and whether that is permitted now.
 
 Pure: no I/O, no clock.
 """
@@ -27,6 +27,29 @@ class Destination:
     address: Address
     protocol: int
     port: int
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection as it is tracked.
+
+    Attributes:
+        origin: who began it, or in whose name.
+        assured: answered, and the answer was answered.
+    """
+
+    origin: Address
+    destination: Destination
+    assured: bool
+
+    @property
+    def made_by_both(self) -> bool:
+        """Whether both ends took part: nobody made it alone, in the name of the other.
+
+        Of TCP it takes a handshake; of other protocols two packets each way, which
+        one end can send by itself.
+        """
+        return self.assured and self.destination.protocol == TCP
 
 
 @dataclass(frozen=True)

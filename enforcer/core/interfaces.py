@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from enforcer.core.addresses import Address
 
@@ -30,6 +31,14 @@ DEFAULT_EXEMPT = (
 
 # The kind of a master that leaves its interfaces their own IP layer.
 _VRF = "vrf"
+
+# What a name of DEFAULT_EXEMPT is believed of: a bridge, or the machine's end of the wire to
+# a container. An Open vSwitch port or a VLAN that is called br-ex leads anywhere.
+_BRIDGE, _VETH = "bridge", "veth"
+# What the wire to a container or a virtual machine ends in (a tap device is of the kind
+# tun), and what leads nowhere. By any other port a bridge leads out: a network card, VLAN,
+# bond, VXLAN.
+_INNER_PORTS = frozenset({_VETH, "tun", "dummy"})
 
 
 class Role(Enum):
@@ -90,15 +99,46 @@ class Network:
         names = {each.index: each.name for each in self.interfaces}
         return {who: names[index] for who, index in self.facing.items() if index in names}
 
-    @property
-    def named_like_exempt(self) -> frozenset[str]:
-        """Return the uplinks whose name alone would exempt them."""
-        return frozenset(name for name in self.uplinks if is_exempt(name, DEFAULT_EXEMPT, ()))
+    @cached_property
+    def named_like_exempt(self) -> Mapping[str, str]:
+        """Return why the interfaces are guarded whose name alone would exempt them, by name."""
+        by_master: dict[int, list[Interface]] = {}
+        for each in self.interfaces:
+            if each.master is not None:
+                by_master.setdefault(each.master, []).append(each)
+        return {
+            each.name: why
+            for each in self.interfaces
+            if is_exempt(each.name, DEFAULT_EXEMPT, ())
+            and (why := self._leads_out(each, by_master.get(each.index, ())))
+        }
+
+    def _leads_out(self, interface: Interface, ports: Iterable[Interface]) -> str:
+        """Return why *interface* can't be exempt; nothing when it can."""
+        if interface.index in self.defaults:
+            return "a default route leads over it"
+        if interface.name != LOOPBACK and interface.kind not in {_BRIDGE, _VETH}:
+            return "it is neither a bridge nor the wire to a container"
+        outer = [port.name for port in ports if port.kind not in _INNER_PORTS]
+        return f"{outer[0]} is a port of it, and no container's" if outer else ""
 
     def role(self, interface: Interface) -> Role:
         """Return what the ruleset does with what leaves by *interface*."""
-        exempt = is_exempt(interface.name, DEFAULT_EXEMPT, self.uplinks)
+        exempt = is_exempt(interface.name, DEFAULT_EXEMPT, self.named_like_exempt)
         return Role.EXEMPT if exempt else Role.GUARDED
+
+    @property
+    def answered_inside(self) -> Mapping[Address, str]:
+        """Return the resolvers that an exempt interface leads to, each with its name.
+
+        Whoever else is behind it can answer in their name.
+        """
+        roles = {each.name: self.role(each) for each in self.interfaces}
+        return {
+            resolver: name
+            for resolver, name in self.devices.items()
+            if name != LOOPBACK and roles[name] is Role.EXEMPT
+        }
 
     def programs(self, interface: Interface) -> frozenset[Program]:
         """Return the programs that belong on *interface*."""
@@ -124,9 +164,12 @@ def matching(pattern: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if fnmatchcase(name, pattern)))
 
 
-def is_exempt(name: str, exempt: Iterable[str], uplinks: Collection[str]) -> bool:
+def is_exempt(name: str, exempt: Iterable[str], but: Collection[str]) -> bool:
     """Tell whether what leaves by the interface *name* is not judged.
 
-    A default route leads out whatever its interface is called: ``br-lan`` too.
+    Args:
+        name: of the interface.
+        exempt: names, or their beginnings with a final ``*``.
+        but: names of those that lead out all the same: ``br-lan`` may.
     """
-    return name not in uplinks and any(matching(pattern, [name]) for pattern in exempt)
+    return name not in but and any(matching(pattern, [name]) for pattern in exempt)

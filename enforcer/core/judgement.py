@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from enforcer.core.ruleset import JUDGING_CHAINS
+from enforcer.core.chains import JUDGING_CHAINS
 
 # Of its hash, so that a record of all parts stays short: nobody looks for collisions here,
 # who could change the table could change the record.

@@ -1,18 +1,29 @@
 """The nftables ruleset as text, compiled from a policy and what the kernel can do.
 
-Pure: no I/O, no clock. The only place that knows the names of our table, its
-chains and its counter.
+Pure: no I/O, no clock. The only place that knows the names of our table and its
+counter.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address, Network
+from enforcer.core.chains import (
+    DESTINATIONS_CHAIN,
+    EXEMPT_CHAIN,
+    FORWARD_CHAIN,
+    LAST_CHAIN,
+    LEARNED_CHAIN,
+    OUTPUT_CHAIN,
+    PERMITTED_CHAIN,
+    by_interface,
+    hook,
+)
 from enforcer.core.elements import TimedElement
-from enforcer.core.interfaces import matching
+from enforcer.core.labels import FORGED_REPLY, UNJUDGED, begin_inside, labelling
 from enforcer.core.own_traffic import NOT_FIRST_SYN, own_traffic
 from enforcer.core.policy import Mode
 from enforcer.core.sets import SETS, block, sets
@@ -20,23 +31,6 @@ from enforcer.core.sets import SETS, block, sets
 FAMILY = "inet"
 TABLE = "enforcer"
 DENIED_COUNTER = "denied"
-OUTPUT_CHAIN = "output"
-INPUT_CHAIN = "input"
-PREROUTING_CHAIN = "prerouting"
-FORWARD_CHAIN = "forward"
-JUDGING_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)  # what leaves passes one of them
-LABELLING_CHAINS = (PREROUTING_CHAIN, INPUT_CHAIN)
-BASE_CHAINS = (*JUDGING_CHAINS, *LABELLING_CHAINS)
-LEARNED_CHAIN = "learned"
-PERMITTED_CHAIN = "permitted"
-DESTINATIONS_CHAIN = "destinations"
-EXEMPT_CHAIN = "exempt"
-INSIDE_CHAIN = "inside"
-UNJUDGED_CHAIN = "unjudged"
-# Where a packet ends that nothing permitted: its name tells the mode of a table
-# found in the kernel.
-LAST_CHAIN = {Mode.ENFORCE: "denied", Mode.AUDIT: "audited"}
-
 
 # The bridge between the packet path, which adds an element when it sees the
 # first SYN, and user space, which replaces it by the exact lifetime within
@@ -46,18 +40,7 @@ LEARNED_TIMEOUT_S = 60
 # IFNAMSIZ is 16 with the NUL. A lone `*` would exempt everything.
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
 
-# After DNAT in the output hook (dstnat, -100), so that the destination judged is
-# the one the packet goes to; before other people's filter chains (0), so that a
-# refusal is ours, fast and named, and the mark is gone when they look.
-_PRIORITY = "filter - 10"
-
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
-# Of 128 bits that a connection keeps: on those that began where nothing is judged,
-# and on those that the machine or what is behind an exempt interface began.
-# The other user of them is Open vSwitch, in zones of its own.
-_UNJUDGED_LABEL, _INSIDE_LABEL = 100, 101
-# What answers such a connection comes in by a guarded interface, or is forged.
-_FORGED_REPLY = f"ct direction reply ct label {_INSIDE_LABEL}"
 
 # They lead on from the destination judged here, or differ from the socket's.
 _SOURCE_ROUTES = ("exthdr rt exists", "ip option lsrr exists", "ip option ssrr exists")
@@ -118,14 +101,13 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     for name in (*exempt, *uplinks):
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
+    begun = begin_inside() if _labels(capabilities) else ()
     body = [
         *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
-        *_judging(
-            OUTPUT_CHAIN, _begin_inside(capabilities), _own(mode, capabilities), mode, nonces
-        ),
+        *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
         *_judging(FORWARD_CHAIN, (), (), mode, nonces),
-        *(_labelling(exempt, uplinks) if _labels(capabilities) else ()),
+        *(labelling(exempt, uplinks) if _labels(capabilities) else ()),
         *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
         *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
@@ -137,26 +119,11 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     return "\n".join((table, f"delete {table}", *block(table, body)[:-1])) + "\n"
 
 
-def missing_chains(has: Callable[[str], bool]) -> tuple[str, ...]:
-    """Return the base chains that our table should have and has not.
-
-    Args:
-        has: tells whether it has the chain of that name.
-    """
-    # The chains that the label is set in exist where the kernel has labels.
-    labelling = LABELLING_CHAINS if has(UNJUDGED_CHAIN) else ()
-    return tuple(name for name in (*JUDGING_CHAINS, *labelling) if not has(name))
-
-
-def _hook(name: str) -> str:
-    return f"type filter hook {name} priority {_PRIORITY}; policy accept;"
-
-
 def _judging(
-    hook: str, first: Iterable[str], own: Iterable[str], mode: Mode, nonces: Collection[int]
+    chain: str, first: Iterable[str], own: Iterable[str], mode: Mode, nonces: Collection[int]
 ) -> list[str]:
     lines = (
-        _hook(hook),
+        hook(chain),
         *first,
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
         f"meta mark {{ {', '.join(f'{nonce:#010x}' for nonce in nonces)} }} jump {LEARNED_CHAIN}",
@@ -164,18 +131,13 @@ def _judging(
         *own,
         f"goto {LAST_CHAIN[mode]}",
     )
-    return block(f"chain {hook}", lines)
-
-
-def _begin_inside(capabilities: Capabilities) -> Iterator[str]:
-    if _labels(capabilities):
-        yield f"ct state new ct label set {_INSIDE_LABEL}"
+    return block(f"chain {chain}", lines)
 
 
 def _own(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
     if _labels(capabilities):
         # Resets too: what they answer chooses eight of their octets.
-        yield f"{_FORGED_REPLY} goto {LAST_CHAIN[mode]}"
+        yield f"{FORGED_REPLY} goto {LAST_CHAIN[mode]}"
     yield from own_traffic(ct=capabilities.ct)
 
 
@@ -194,8 +156,8 @@ def _learned(capabilities: Capabilities) -> Iterator[str]:
 
 def _permitted(capabilities: Capabilities) -> Iterator[str]:
     if _labels(capabilities):
-        yield f"ct label {_UNJUDGED_LABEL} goto {DESTINATIONS_CHAIN}"
-        yield f"{_FORGED_REPLY} goto {DESTINATIONS_CHAIN}"
+        yield f"{UNJUDGED} goto {DESTINATIONS_CHAIN}"
+        yield f"{FORGED_REPLY} goto {DESTINATIONS_CHAIN}"
     if capabilities.ct:
         yield "ct state established accept"
         # Conntrack helpers open RELATED flows to any port: errors only.
@@ -211,7 +173,7 @@ def _destinations(
     exempt: Sequence[str], uplinks: Collection[str], capabilities: Capabilities
 ) -> Iterator[str]:
     verdict = f"goto {EXEMPT_CHAIN}" if _labels(capabilities) else "accept"
-    yield from _by_interface("oifname", exempt, uplinks, verdict)
+    yield from by_interface("oifname", exempt, uplinks, verdict)
     for names in SETS.values():
         yield f"{names.protocol} daddr @{names.networks} accept"
     for names in SETS.values():
@@ -223,32 +185,6 @@ def _destinations(
 
 def _labels(capabilities: Capabilities) -> bool:
     return capabilities.ct and capabilities.ct_label
-
-
-def _labelling(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
-    """Label connections that begin inside, and of these the ones that nothing judges.
-
-    A container or (IPv6) any user can give one a source that is somebody else's: what
-    answers it must not count as a reply.
-    """
-    # Before the kernel answers in our name, as it does when the hop limit is reached.
-    jump = f"ct state new jump {INSIDE_CHAIN}"
-    yield from block(f"chain {PREROUTING_CHAIN}", (_hook(PREROUTING_CHAIN), jump))
-    inside = _by_interface("iifname", exempt, uplinks, f"ct label set {_INSIDE_LABEL}")
-    yield from block(f"chain {INSIDE_CHAIN}", inside)
-    jump = f"ct state new jump {UNJUDGED_CHAIN}"
-    yield from block(f"chain {INPUT_CHAIN}", (_hook(INPUT_CHAIN), jump))
-    yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
-    label = f"ct label {_INSIDE_LABEL} ct label set {_UNJUDGED_LABEL}"
-    yield from block(f"chain {UNJUDGED_CHAIN}", (label,))
-
-
-def _by_interface(
-    key: str, exempt: Sequence[str], uplinks: Collection[str], verdict: str
-) -> Iterator[str]:
-    for name in exempt:
-        but = ", ".join(f'"{uplink}"' for uplink in matching(name, uplinks))
-        yield (f"{key} != {{ {but} }} " if but else "") + f'{key} "{name}" {verdict}'
 
 
 def _last(mode: Mode, capabilities: Capabilities) -> Iterator[str]:

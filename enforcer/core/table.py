@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from enforcer.core.addresses import Address
+from enforcer.core.chains import BASE_CHAINS, JUDGING_CHAINS, LAST_CHAIN, missing_chains
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import (
-    BASE_CHAINS,
-    DENIED_COUNTER,
-    FAMILY,
-    JUDGING_CHAINS,
-    LAST_CHAIN,
-    TABLE,
-    missing_chains,
-)
+from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, TABLE
 from enforcer.core.sets import SETS
 
 

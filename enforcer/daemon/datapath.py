@@ -133,7 +133,7 @@ class Datapath:
         Returns: what stands in the way, by the interface or program that it concerns.
         """
         network = self.links.network(resolvers)
-        self._uplinks = network.named_like_exempt
+        self._uplinks = frozenset(network.named_like_exempt)
         self._devices = network.devices
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
@@ -243,7 +243,7 @@ class Datapath:
         policy: Policy,
         resolvers: Collection[Address],
         elements: Iterable[Element],
-        removed: Iterable[Element],
+        closed: Iterable[tuple[Address, int]],
     ) -> None:
         """End the live connections that the ruleset in force would not let begin.
 
@@ -251,10 +251,10 @@ class Datapath:
             policy: in force.
             resolvers: trusted.
             elements: open.
-            removed: were open under the policy before.
+            closed: are or were open under the policy before, and not under this one.
         """
         if self._capabilities.ct:
-            gone = {(element.address, element.port) for element in removed}
+            gone = frozenset(closed)
 
             def pairs() -> frozenset[tuple[Address, int]]:
                 learned = self.programs.learned().keys() - gone

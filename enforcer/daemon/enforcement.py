@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
-from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding, Bindings
-from enforcer.core.changes import Change, Element
+from enforcer.core.bindings import Binding
+from enforcer.core.changes import Change
 from enforcer.core.judgement import in_words
+from enforcer.core.opened import Pair
 from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
 from enforcer.core.repairs import Repairs
+from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.overload import Overload
-from enforcer.daemon.problems import Problems, ProblemsOfHosts
+from enforcer.daemon.problems import Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge import caches
 from enforcer.edge.resolvconf import HINT, watched_files
@@ -69,23 +69,15 @@ class Enforcement:
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
-        self._bindings = Bindings(
-            min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s, capacity=MAX_LEARNED
-        )
+        self._books = Books(policy, problems)
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
-        self._refused = ProblemsOfHosts(
-            problems,
-            "addresses of",
-            "addresses that may not be opened are in the answers for",
-            hint="see what it names: set private: true for those that may have such addresses",
-        )
-        self._overload = Overload(self._bindings, datapath, kernel, problems)
+        self._overload = Overload(self._books, datapath, kernel, problems)
 
     def __len__(self) -> int:
         """Return how many (address, port) are open."""
-        return len(self._bindings)
+        return len(self._books)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -95,7 +87,7 @@ class Enforcement:
     @property
     def gave_way(self) -> int:
         """How many (address, port) were closed before their end to make room."""
-        return self._bindings.gave_way
+        return self._books.gave_way
 
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
@@ -123,12 +115,10 @@ class Enforcement:
             self.take_events()
             # From here on answers are judged by the new grants, also while nft runs.
             self.in_force = new
-            change = self._bindings.retain(
-                new.grants, time.monotonic(), min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
-            )
+            change, closed = self._books.retain(policy, new.grants)
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
-            await self._enforce(new, removed=change.delete)
+            await self._enforce(new, closed)
             await self._forget_unbound()
         except DatapathError:
             self.in_force = old
@@ -136,7 +126,7 @@ class Enforcement:
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
         await self._flush_caches()
-        self._refused.retain(lambda host: new.grants.written(host) is not None)
+        self._books.forget(closed, new.grants)
         self.lookups.use(policy, new.resolvers, time.monotonic())
 
     async def follow(self) -> None:
@@ -186,23 +176,12 @@ class Enforcement:
 
     def observe(self, answer: Answer, origin: Origin) -> None:
         """Open what *answer* permits."""
-        grant = self.in_force.grants.match(answer.qname)
-        if grant is None:
-            return
-        change = self._bindings.observe(
-            answer, grant, time.monotonic(), origin=origin, own=self._datapath.own
-        )
-        # One for each pattern: names below a wildcard are anybody's to make up.
-        if change.refused:
-            refusal = change.refused[0]
-            self._refused.raise_(str(grant.pattern), Problem(str(refusal), refusal.hint))
-        elif answer.addresses:
-            self._refused.settle(str(grant.pattern))
-        self.writer.put(change)
+        own = self._datapath.own
+        self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
 
     def hosts(self) -> tuple[Binding, ...]:
         """Return which addresses are open for each host."""
-        return self._bindings.hosts(time.monotonic())
+        return self._books.hosts()
 
     async def drift(self) -> str | None:
         """Return what somebody else changed of what is in force, in words; None: nothing."""
@@ -214,32 +193,29 @@ class Enforcement:
             return f"somebody else opened {address} port {port}{more}"
         return None
 
-    async def _strangers(self) -> frozenset[tuple[Address, int]]:
+    async def _strangers(self) -> frozenset[Pair]:
         """Return what is open in the kernel though no answer opened it."""
         firewall = self._datapath.firewall
         touched = await self._kernel.run(firewall.touched)
         if touched is None:
             return frozenset()
-        before = self._pairs()
+        before = self._books.pairs()
         found = await self._kernel.run(firewall.open)
         # Afterwards: what the packet path added was learned before.
         learned = await self._kernel.run(self._datapath.programs.learned)
         self.take_events()
-        strangers = found - before - learned.keys() - self._pairs()
+        strangers = found - before - learned.keys() - self._books.pairs()
         if not strangers:
             await self._kernel.run(firewall.accept, touched)
         return strangers
-
-    def _pairs(self) -> frozenset[tuple[Address, int]]:
-        return frozenset((e.address, e.port) for e in self._bindings.elements(time.monotonic()))
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
         learned = await self._kernel.run(self._datapath.programs.learned)
         # Afterwards, or what an answer opens meanwhile would be taken for unbound.
         self.take_events()
-        bound = {(e.address, e.port) for e in self._bindings.elements(time.monotonic())}
-        await self._kernel.run(self._datapath.programs.forget, learned.keys() - bound)
+        unbound = learned.keys() - self._books.pairs()
+        await self._kernel.run(self._datapath.programs.forget, unbound)
 
     async def _learn(self, wanted: InForce, *, renew: bool = False) -> None:
         learn = partial(self._datapath.learn, renew=renew)
@@ -251,16 +227,16 @@ class Enforcement:
             self._problems.raise_(ATTACHING + name, Problem(exc.message, exc.hint))
         self._problems.retain(ATTACHING, {ATTACHING + name for name in refused})
 
-    async def _enforce(self, wanted: InForce, removed: tuple[Element, ...] = ()) -> None:
+    async def _enforce(self, wanted: InForce, closed: Collection[Pair] = ()) -> None:
         now = time.monotonic()
-        elements = self._bindings.elements(now)
+        elements = self._books.elements()
         await self._kernel.run(
             self._datapath.enforce, wanted.policy, wanted.resolvers, elements, now
         )
         self.in_force = wanted
         try:
             await self._kernel.run(
-                self._datapath.end_connections, wanted.policy, wanted.resolvers, elements, removed
+                self._datapath.end_connections, wanted.policy, wanted.resolvers, elements, closed
             )
         except DatapathError as exc:
             # They go on; whatever is opened from now on is judged.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable
 
 from enforcer.core.addresses import Address
-from enforcer.core.destinations import Destination, Inside, Permitted
+from enforcer.core.destinations import Connection, Destination, Inside, Permitted
 from enforcer.core.interfaces import Role
 from enforcer.core.policy import Mode, Policy
 from enforcer.edge.conntrack import end_connections
@@ -17,7 +18,8 @@ class LiveConnections:
     """Remembers what was permitted when the ruleset was last put in force.
 
     A connection outlives the lifetime of its address. So when enforcement begins, all
-    end that the policy does not permit; later only those that it permits no longer.
+    end that the policy does not permit, or that could have been prepared to look as if
+    an address outside had begun them; later only those that it permits no longer.
 
     Args:
         judged: a predecessor's ruleset enforces already.
@@ -44,7 +46,7 @@ class LiveConnections:
             policy: in force now.
             resolvers: trusted now.
             pairs: returns the addresses and TCP ports that are open now.
-            removed: those that the policy before opened, and this one does not.
+            removed: those that the policies before opened, and this one does not.
 
         Raises:
             DatapathError: connections can't be listed or ended.
@@ -63,10 +65,18 @@ class LiveConnections:
         exempt = {i.index for i in network.interfaces if network.role(i) is Role.EXEMPT}
         inside = Inside(self._links.routes(), exempt)
 
-        def unwanted(destination: Destination) -> bool:
-            if destination.address in inside or now.covers(destination):
-                return False
-            return before is None or before.covers(destination)
+        @functools.cache
+        def leaves_unpermitted(destination: Destination) -> bool:
+            return destination.address not in inside and not now.covers(destination)
+
+        def unwanted(connection: Connection) -> bool:
+            destination = connection.destination
+            if before is not None:
+                return before.covers(destination) and leaves_unpermitted(destination)
+            # What seems to have been begun outside may have been made in somebody's name,
+            # so that speaking to him is to answer. Who really asked will ask again.
+            forgeable = not connection.made_by_both and connection.origin not in inside
+            return forgeable or leaves_unpermitted(destination)
 
         if ended := end_connections(unwanted):
             LOGGER.info("ended %d connections that the policy does not permit", ended)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from enforcer.abi import Stat
-from enforcer.core.bindings import Bindings
 from enforcer.core.changes import Change
 from enforcer.core.problem import Problem
+from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
@@ -21,16 +20,16 @@ class Overload:
     """Makes good what can be made good, and tells the rest.
 
     Args:
-        bindings: what is open.
+        books: of what is open.
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
         problems: told while addresses have to give way.
     """
 
     def __init__(
-        self, bindings: Bindings, datapath: Datapath, kernel: KernelThread, problems: Problems
+        self, books: Books, datapath: Datapath, kernel: KernelThread, problems: Problems
     ) -> None:
-        self._bindings = bindings
+        self._books = books
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
@@ -56,13 +55,13 @@ class Overload:
         # Afterwards: what was learned until now has its event in the ring, or lost it.
         take_events()
         self._lost = lost
-        return self._bindings.adopt(learned, time.monotonic(), own=self._datapath.own)
+        return self._books.adopt(learned, self._datapath.own)
 
     def _tell_what_gave_way(self) -> None:
-        gave_way, self._gave_way = self._bindings.gave_way - self._gave_way, self._bindings.gave_way
+        gave_way, self._gave_way = self._books.gave_way - self._gave_way, self._books.gave_way
         if gave_way:
             text = (
-                f"{len(self._bindings)} addresses are open, as many as there is room for:"
+                f"{len(self._books)} addresses are open, as many as there is room for:"
                 " those that end soonest give way to new ones"
             )
             hint = (

@@ -14,7 +14,8 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enforcer.core.destinations import Destination
+from enforcer.core.addresses import Address
+from enforcer.core.destinations import Connection, Destination
 from enforcer.errors import DatapathError
 
 # Messages of one send: well within the default send buffer of 212,992 bytes.
@@ -37,7 +38,7 @@ _TYPE_MASK = 0x3FFF
 _NETLINK_NETFILTER = 12
 _GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _DELETE = 1 << 8 | 2
-_TUPLE_ORIG, _TUPLE_REPLY, _ID, _ZONE = 1, 2, 12, 18  # enum ctattr_type
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18  # enum ctattr_type
 _TUPLE_IP, _TUPLE_PROTO = 1, 2  # enum ctattr_tuple
 _SOURCES = {1: 4, 3: 16}  # enum ctattr_ip: CTA_IP_V4_SRC, CTA_IP_V6_SRC, and their sizes
 _PROTO_NUMBER, _PROTO_SOURCE_PORT = 1, 2  # enum ctattr_l4proto
@@ -46,6 +47,8 @@ _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 _FAMILY_HEADER = struct.Struct(">BBH")  # family, version, resource
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _PORT = struct.Struct(">H")
+_FLAGS = struct.Struct(">I")
+_ASSURED = 1 << 2  # linux/netfilter/nf_conntrack_common.h: IPS_ASSURED
 
 _HINT = "load the module nf_conntrack_netlink, or use a kernel with CONFIG_NF_CT_NETLINK"
 
@@ -61,32 +64,25 @@ class _Entry:
 
     family: int
     name: bytes
-    destination: Destination
+    connection: Connection
 
 
-def end_connections(unwanted: Callable[[Destination], bool]) -> int:
-    """Forget the tracked connections whose destination is *unwanted*.
+def end_connections(unwanted: Callable[[Connection], bool]) -> int:
+    """Forget the tracked connections that are *unwanted*.
 
     Their next packet is judged like a first one. Entries of this network namespace
-    only, of both families; *unwanted* is asked once for each destination.
+    only, of both families.
 
     Returns: how many were forgotten.
 
     Raises:
         DatapathError: the kernel does not list or delete them.
     """
-    verdicts: dict[Destination, bool] = {}
-
-    def judged(entry: _Entry) -> bool:
-        if entry.destination not in verdicts:
-            verdicts[entry.destination] = unwanted(entry.destination)
-        return verdicts[entry.destination]
-
     try:
         with _opened() as sock:
             # All are read before one is deleted, which would make the listing skip others.
             found = [e for f in (socket.AF_INET, socket.AF_INET6) for e in _listed(sock, f)]
-            doomed = [entry for entry in found if judged(entry)]
+            doomed = [entry for entry in found if unwanted(entry.connection)]
             for start in range(0, len(doomed), _BATCH):
                 _delete(sock, doomed[start : start + _BATCH])
     except OSError as exc:
@@ -135,23 +131,32 @@ def _raise(error: bytes) -> None:
 
 def _entry(family: int, payload: bytes) -> _Entry | None:
     attributes = dict(_attributes(payload[_FAMILY_HEADER.size :]))
-    answer = dict(_attributes(attributes[_TUPLE_REPLY]))
-    addresses = dict(_attributes(answer[_TUPLE_IP]))
-    protocol = dict(_attributes(answer[_TUPLE_PROTO]))
+    asked = dict(_attributes(attributes[_TUPLE_ORIG]))
     # What answers is what it leads to; the tuple asked for may be translated.
-    source = next((addresses[k][:size] for k, size in _SOURCES.items() if k in addresses), None)
-    if source is None:
+    answer = dict(_attributes(attributes[_TUPLE_REPLY]))
+    origin, source = _source(asked), _source(answer)
+    if origin is None or source is None:
         return None
+    protocol = dict(_attributes(answer[_TUPLE_PROTO]))
     port = protocol.get(_PROTO_SOURCE_PORT, b"\0\0")
-    destination = Destination(
-        ipaddress.ip_address(source), protocol[_PROTO_NUMBER][0], _PORT.unpack_from(port)[0]
+    (flags,) = _FLAGS.unpack_from(attributes[_STATUS])
+    connection = Connection(
+        origin,
+        Destination(source, protocol[_PROTO_NUMBER][0], _PORT.unpack_from(port)[0]),
+        assured=bool(flags & _ASSURED),
     )
     name = b"".join(
         _attribute(kind | (0x8000 if kind == _TUPLE_ORIG else 0), attributes[kind])
         for kind in (_TUPLE_ORIG, _ZONE, _ID)
         if kind in attributes
     )
-    return _Entry(family, name, destination)
+    return _Entry(family, name, connection)
+
+
+def _source(tuple_: dict[int, bytes]) -> Address | None:
+    addresses = dict(_attributes(tuple_[_TUPLE_IP]))
+    found = (addresses[kind][:size] for kind, size in _SOURCES.items() if kind in addresses)
+    return next(map(ipaddress.ip_address, found), None)
 
 
 def _message(kind: int, flags: int, family: int, payload: bytes) -> bytes:

@@ -97,6 +97,21 @@ FLUSHED = replace(
 EDITED = replace(WHOLE, edited=("chain destinations",))
 UNPLUGGED = replace(WHOLE, network=replace(WHOLE.network, defaults=frozenset(), facing={}))
 NOT_FACING = replace(WHOLE, network=replace(WHOLE.network, facing={}))
+# A network card in Docker's bridge, and the resolver behind another.
+MIXED = replace(
+    WHOLE,
+    network=Network(
+        (
+            *WHOLE.network.interfaces,
+            Interface(5, "eth1", master=3),
+            Interface(6, "br-0a1b2c", kind="bridge"),
+        ),
+        defaults=frozenset({2}),
+        facing={ip_address("172.18.0.53"): 6},
+    ),
+    attached={1: LEARNING, 6: frozenset(Program)},
+    resolvers=(ip_address("172.18.0.53"),),
+)
 EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 
 CASES = {
@@ -107,6 +122,7 @@ CASES = {
         True,
         False,
     ),
+    "mixed-bridges": (running(MIXED), True, False),
     "audit": (running(AUDIT), False, True),
     "detached": (running(DETACHED), True, False),
     "input-gone": (running(UNLABELLED), True, False),

@@ -143,6 +143,11 @@ class Enforcer:
 
         until(loaded, START_TIMEOUT_S, "the policy to be loaded")
 
+    def put_in_force(self, policy: str) -> None:
+        """Replace the policy file and reload it; return when what it takes away has ended too."""
+        self.policy_file.write_text(policy)
+        self.cli("reload")
+
     def argv(self, command: str, *options: str) -> tuple[str, ...]:
         """Return the command line of `enforcer` for this runtime directory."""
         enforcer = Path(sysconfig.get_path("scripts"), "enforcer")

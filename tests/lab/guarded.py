@@ -27,6 +27,8 @@ AT_ONCE_S = 0.5
 # (permitted, not permitted) of each family
 PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
 
+Ends = tuple[socket.socket, socket.socket]  # the client's and the server's
+
 NO_CT = Capabilities(ct=False, ct_label=False, reject=True, counter=True)
 
 
@@ -147,10 +149,8 @@ def listener(namespace: Namespace, address: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def connected(
-    client: Namespace, server: Namespace, address: str, port: int
-) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Yield a connection's two ends: the client's and the server's."""
+def connected(client: Namespace, server: Namespace, address: str, port: int) -> Iterator[Ends]:
+    """Yield a connection's two ends."""
     with (
         listener(server, address, port) as listening,
         client.call(lambda: socket.create_connection((address, port), timeout=2)) as ours,
@@ -158,6 +158,18 @@ def connected(
     ):
         theirs.settimeout(2)
         yield ours, theirs
+
+
+def goes_on(ends: Ends) -> bool:
+    """Tell whether what one end says the other hears, both ways."""
+    try:
+        for sender, receiver in (ends, ends[::-1]):
+            sender.sendall(b"still there")
+            if receiver.recv(100) != b"still there":
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def udp(namespace: Namespace, address: str, source: tuple[str, int] | None = None) -> socket.socket:

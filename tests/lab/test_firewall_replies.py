@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +17,8 @@ from ipaddress import ip_address
 import pytest
 
 from enforcer.core.ruleset import FULL
-from tests.lab.guarded import Host, connected, element, family, udp
-from tests.lab.namespace import Namespace
+from tests.lab.forge import forge
+from tests.lab.guarded import Host, connected, element, udp
 from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
 from tests.lab.topology import BRIDGE, Topology
@@ -56,31 +55,6 @@ def listening(net: Topology, address: str) -> Iterator[socket.socket]:
         yield sock
 
 
-def forge(namespace: Namespace, source: str, target: str) -> None:
-    """Send a UDP packet from *namespace* with somebody else's address, as CAP_NET_RAW may."""
-    datagram = struct.pack("!HHHH", EVIL_PORT, PORT, 8 + 6, 0) + b"forged"
-    version = family(source)
-    if version == socket.AF_INET:
-        protocol = socket.IPPROTO_UDP
-        addresses = ip_address(source).packed + ip_address(target).packed
-        header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, protocol, 0)
-        packet = header + addresses + datagram
-    else:
-        packet = datagram
-
-    def send() -> None:
-        with socket.socket(version, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
-            if version == socket.AF_INET:
-                raw.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
-            else:
-                raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, 6)
-                raw.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
-                raw.bind((source, 0))
-            raw.sendto(packet, (target, 0))
-
-    namespace.call(send)
-
-
 def test_a_user_that_answers_itself_gets_no_way_out(net: Topology, host: Host) -> None:
     """Any user could bind to another's IPv6 address and make it look like a peer."""
     program = (sys.executable, "-c", _ANSWER_YOURSELF, OWN[1], EVIL[1])
@@ -108,7 +82,7 @@ def test_a_question_to_a_bridge_answered_there_gets_no_way_out(net: Topology, ho
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode())
             asking.sendto(b"question", (EVIL[0], EVIL_PORT))
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
-            forge(net.container, EVIL[0], OWN[0])
+            forge(net.container, (EVIL[0], EVIL_PORT), (OWN[0], PORT), b"forged")
             assert asking.recv(100) == b"forged"
             if gets_out:
                 asking.sendto(b"out", (EVIL[0], EVIL_PORT))
@@ -133,7 +107,7 @@ def test_a_container_with_a_forged_source_gets_no_way_out(
         for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
             net.host.run("conntrack", "-F")
             host.enforce(capabilities=capabilities)
-            forge(net.container, EVIL[version], target)
+            forge(net.container, (EVIL[version], EVIL_PORT), (target, PORT), b"forged")
             assert server.recvfrom(100)[0] == b"forged"
             with contextlib.suppress(PermissionError):
                 server.sendto(b"out", (EVIL[version], EVIL_PORT))

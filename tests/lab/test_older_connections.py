@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from enforcer.core.destinations import Destination
+from enforcer.core.destinations import Connection, Destination
 from enforcer.edge.conntrack import end_connections
 from tests.lab.daemon import running
-from tests.lab.guarded import connected
+from tests.lab.forge import IPV6_FREEBIND, forge
+from tests.lab.guarded import Ends, connected, goes_on, udp
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
@@ -31,8 +31,10 @@ hosts:
     ports: [9443, 9444]
 """
 OWN = ("10.77.0.2", "fd77::2")
+EVIL = ("198.18.66.66", "2001:db8::66:66")
+EVIL_PORT = 4444
+NOBODY = 65534
 both_families = pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
-Ends = tuple[socket.socket, socket.socket]
 
 # Entries of connection tracking, one for each destination.
 _MANY = """
@@ -42,6 +44,15 @@ for host in range(1, 101):
     for port in range(10001, 11001):
         sock.sendto(b"", (f"127.0.{host}.9", port))
 """
+# Arguments: own address, somebody else's, his port. Any user may bind to the latter.
+_FORGE = f"""
+import socket, sys
+own, evil, port = sys.argv[1:]
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.setsockopt(socket.IPPROTO_IPV6, {IPV6_FREEBIND}, 1)
+sock.bind((evil, int(port)))
+sock.sendto(b"forged", (own, {PORT}))
+"""
 
 
 @pytest.fixture
@@ -49,18 +60,6 @@ def world(lab: Lab) -> Topology:
     """Return the lab's namespaces; servers of the world have addresses by route only."""
     lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
     return lab.net
-
-
-def goes_on(ends: Ends) -> bool:
-    """Tell whether what one end says the other hears, both ways."""
-    try:
-        for sender, receiver in (ends, ends[::-1]):
-            sender.sendall(b"still there")
-            if receiver.recv(100) != b"still there":
-                return False
-    except OSError:
-        return False
-    return True
 
 
 def outgoing(net: Topology, version: int) -> dict[str, tuple[Namespace, Namespace, str]]:
@@ -122,7 +121,7 @@ def test_audit_mode_ends_no_connection_and_enforcing_does(world: Topology, versi
         running(world, f"{POLICY}mode: audit\n") as enforcer,
     ):
         assert all(map(goes_on, connections.values()))
-        enforcer.reload(POLICY)
+        enforcer.put_in_force(POLICY)
         went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
         assert went_on == {"host to permitted", "container to permitted"}
 
@@ -136,7 +135,7 @@ def test_a_host_that_the_policy_loses_loses_its_connections(world: Topology, ver
         allowed = ALLOWED.addresses[version]
         kind = ("allow4", "allow6")[version]
         world.host.nft(f"delete element inet enforcer {kind} {{ {allowed} . 9443 }}")
-        enforcer.reload(POLICY)
+        enforcer.put_in_force(POLICY)
         went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
         assert went_on == {"host to permitted", "container to permitted"}
         assert enforcer.status()["healthy"]
@@ -150,7 +149,7 @@ def test_a_network_that_the_policy_loses_loses_its_connections(world: Topology) 
         open_all(outgoing(world, 0)) as four,
         open_all(outgoing(world, 1)) as six,
     ):
-        enforcer.reload(POLICY)
+        enforcer.put_in_force(POLICY)
         for connections in (four, six):
             went_on = {kind for kind, ends in connections.items() if goes_on(ends)}
             assert went_on == {"host to permitted", "container to permitted"}
@@ -166,6 +165,68 @@ def test_a_new_daemon_lets_live_what_a_killed_one_did(world: Topology) -> None:
         assert all(map(goes_on, connections.values()))
 
 
+# The kernel routes no IPv4 packet of a user from an address that is not the machine's.
+@pytest.mark.parametrize(("forger", "version"), [("user", 1), ("container", 0), ("container", 1)])
+def test_what_was_prepared_to_look_like_a_question_is_no_way_out(
+    world: Topology, forger: str, version: int
+) -> None:
+    """While the machine was open, somebody asked it in the name of an address outside.
+
+    What the machine then said to that address was an answer, for as long as it said more.
+    """
+    own, evil = OWN[version], EVIL[version]
+    with (
+        udp(world.world, evil, (evil, EVIL_PORT)) as outside,
+        udp(world.host, own, (own, PORT)) as asked,
+    ):
+        if forger == "user":
+            world.host.run(sys.executable, "-c", _FORGE, own, evil, str(EVIL_PORT), user=NOBODY)
+        else:
+            forge(world.container, (evil, EVIL_PORT), (own, PORT), b"forged")
+        assert asked.recvfrom(100)[0] == b"forged"
+        asked.sendto(b"out", (evil, EVIL_PORT))
+        assert outside.recv(100) == b"out"
+        with running(world, POLICY):
+            outside.settimeout(0.5)
+            with pytest.raises(PermissionError):
+                asked.sendto(b"out", (evil, EVIL_PORT))
+            with pytest.raises(TimeoutError):
+                outside.recv(100)
+
+
+@both_families
+def test_who_asked_from_outside_asks_again(world: Topology, version: int) -> None:
+    """UDP that really came from there goes on with its next question.
+
+    With the daemon after a killed one it is not even interrupted: since the ruleset is in
+    force, nobody could make such a connection in another's name.
+    """
+    own, gateway = OWN[version], ("10.77.0.1", "fd77::1")[version]
+    with (
+        udp(world.world, gateway, (gateway, PORT)) as asking,
+        udp(world.host, own, (own, PORT)) as asked,
+    ):
+
+        def ask() -> None:
+            asking.sendto(b"question", (own, PORT))
+            assert asked.recvfrom(100)[0] == b"question"
+
+        def answer() -> None:
+            asked.sendto(b"answer", (gateway, PORT))
+            assert asking.recv(100) == b"answer"
+
+        ask()
+        answer()
+        with running(world, POLICY) as enforcer:
+            with pytest.raises(PermissionError):
+                answer()
+            ask()
+            answer()
+            enforcer.kill()
+            enforcer.start()
+            answer()
+
+
 def test_a_hundred_thousand_connections_are_gone_through(net: Topology) -> None:
     """All are listed, those not wanted are ended, the others stay; within seconds."""
     net.host.nft(
@@ -175,7 +236,8 @@ def test_a_hundred_thousand_connections_are_gone_through(net: Topology) -> None:
     net.host.run(sys.executable, "-c", _MANY)
     seen: set[Destination] = set()
 
-    def unwanted(destination: Destination) -> bool:
+    def unwanted(connection: Connection) -> bool:
+        destination = connection.destination
         if destination.address.is_loopback:
             seen.add(destination)
         return destination.address.is_loopback and destination.port <= 10_500

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
 
+from tests.lab.asking import ask_both, held
 from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.daemon import running
+from tests.lab.guarded import connected, goes_on
 from tests.lab.lab import Lab
+from tests.lab.topology import RESOLVERS
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -57,6 +61,82 @@ def test_a_socket_that_still_connects_opens_nothing_again(lab: Lab) -> None:
             )
             listing = host.run("nft", "list", "set", "inet", "enforcer", "allow4").stdout
             assert address not in listing
+
+
+_KEPT = """\
+version: 1
+organization: lab
+dns: {min_ttl: 0, grace: 0}
+hosts:
+  - {host: "*.kept.test", ports: [9443]}
+"""
+_BOTH = f"""\
+{_KEPT}  - {{host: "*.gone.test", ports: [9443]}}
+  - {{host: "*.narrow.test", ports: [9443, 9444]}}
+"""
+_NARROWED = f"""\
+{_KEPT}  - {{host: "*.narrow.test", ports: [9444]}}
+"""
+# What the names were for a moment; one address was both's.
+_NAMES = {
+    "a.gone.test": ("198.18.40.1", "2001:db8:40::1"),
+    "b.gone.test": ("198.18.40.2", "2001:db8:40::2"),
+    "b.kept.test": ("198.18.40.2", "2001:db8:40::2"),
+    "c.kept.test": ("198.18.40.3", "2001:db8:40::3"),
+    "d.narrow.test": ("198.18.40.4", "2001:db8:40::4"),
+}
+_TTL_S = 5
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
+@pytest.mark.parametrize("origin", ["host", "container"])
+def test_a_host_takes_its_connections_with_it_after_its_addresses_expired(
+    lab: Lab, origin: str, version: int
+) -> None:
+    """Only those to what was open at that moment ended, and the others went on for ever.
+
+    One that another host, which stays, had as well goes on.
+    """
+    net, client = lab.net, getattr(lab.net, origin)
+    net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
+    for name, addresses in _NAMES.items():
+        lab.nameserver.add(name, *addresses, ttl_s=_TTL_S)
+    with running(net, _BOTH) as enforcer, contextlib.ExitStack() as stack:
+        ends = {}
+        for name, addresses in _NAMES.items():
+            ask_both(net.host, RESOLVERS[0], name)
+            address = addresses[version]
+            await_element(lab, address)
+            if address not in ends:
+                ends[address] = stack.enter_context(connected(client, net.world, address, 9443))
+        for name in _NAMES:
+            until(lambda name=name: not held(enforcer, name), 15, f"{name} to expire")  # type: ignore[misc]
+        assert all(map(goes_on, ends.values()))
+        enforcer.put_in_force(_NARROWED)
+        went_on = {address for address, each in ends.items() if goes_on(each)}
+        assert went_on == {_NAMES[name][version] for name in ("b.kept.test", "c.kept.test")}
+
+
+def test_a_host_that_comes_back_is_like_new(lab: Lab) -> None:
+    """What it had before it went has ended, and is not held against it."""
+    net, address = lab.net, _NAMES["a.gone.test"][0]
+    lab.nameserver.add("a.gone.test", *_NAMES["a.gone.test"])
+    with running(net, _BOTH) as enforcer:
+        for policy in (_KEPT, _BOTH):
+            ask_both(net.host, RESOLVERS[0], "a.gone.test")
+            await_element(lab, address)
+            with connected(net.host, net.world, address, 9443) as ends:
+                enforcer.put_in_force(policy)
+                assert goes_on(ends) is (policy == _BOTH)
+            enforcer.put_in_force(_BOTH)
+
+
+def await_element(lab: Lab, address: str) -> None:
+    """Return when *address* is open to sockets outside of the lab's cgroup, too."""
+    six = ":" in address
+    element = f"{{ {address} . 9443 }}"
+    get = ("nft", "get", "element", "inet", "enforcer", "allow6" if six else "allow4", element)
+    until(lambda: lab.net.host.run(*get, check=False).returncode == 0, 5, f"{address} to be open")
 
 
 def syns(lab: Lab) -> int:

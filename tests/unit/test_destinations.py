@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from enforcer.core.destinations import TCP, UDP, Destination, Inside, Permitted, Route
+from enforcer.core.destinations import TCP, UDP, Connection, Destination, Inside, Permitted, Route
 
 UPLINK, BRIDGE = 2, 3
 ROUTES = (
@@ -77,3 +77,14 @@ def test_what_is_permitted_is_what_the_ruleset_lets_out(
         pairs=frozenset({(ip_address("198.18.0.1"), 443)}),
     )
     assert permitted.covers(Destination(ip_address(address), protocol, port)) is covered
+
+
+@pytest.mark.parametrize(
+    ("protocol", "assured", "both"),
+    [(TCP, True, True), (TCP, False, False), (UDP, True, False), (UDP, False, False)],
+)
+def test_only_a_handshake_takes_two(protocol: int, assured: bool, both: bool) -> None:
+    """A user can send himself UDP both ways, in the name of an address outside."""
+    destination = Destination(ip_address("10.77.0.2"), protocol, 22)
+    connection = Connection(ip_address("198.18.0.1"), destination, assured)
+    assert connection.made_by_both is both

@@ -48,6 +48,9 @@ def network(
         (Interface(9, "cali12ab", kind="veth"), Role.EXEMPT, FORWARD),
         (Interface(9, "veth12ab", kind="veth"), Role.EXEMPT, FORWARD),
         (Interface(9, "br-red", kind="bridge", master=5), Role.EXEMPT, FORWARD),
+        (Interface(9, "br-ex", kind="openvswitch"), Role.GUARDED, NOTHING),
+        (Interface(9, "br-lan.7", kind="vlan"), Role.GUARDED, NOTHING),
+        (Interface(9, "docker0"), Role.GUARDED, NOTHING),
         (Interface(9, "veth9", kind="veth", master=77), Role.EXEMPT, NOTHING),
     ],
     ids=lambda value: value.name if isinstance(value, Interface) else "",
@@ -72,7 +75,44 @@ def test_an_uplink_is_guarded_whatever_its_name() -> None:
     machine = network(lan, defaults=(2, 9), facing=(9,))
     assert (machine.role(lan), machine.programs(lan)) == (Role.GUARDED, LEARNING)
     assert machine.uplinks == {"eth0", "br-lan"}
-    assert machine.named_like_exempt == {"br-lan"}
+    assert machine.named_like_exempt == {"br-lan": "a default route leads over it"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"),
+    [
+        ("veth", Role.EXEMPT),
+        ("tun", Role.EXEMPT),
+        ("dummy", Role.EXEMPT),
+        ("", Role.GUARDED),
+        ("vlan", Role.GUARDED),
+        ("bond", Role.GUARDED),
+        ("team", Role.GUARDED),
+        ("vxlan", Role.GUARDED),
+        ("gretap", Role.GUARDED),
+        ("batadv", Role.GUARDED),
+        ("ifb", Role.GUARDED),
+    ],
+)
+@pytest.mark.parametrize("name", ["docker0", "br-0a1b2c", "cni0", "podman1", "virbr0", "lxcbr0"])
+def test_a_bridge_with_a_port_that_leads_out_is_guarded(name: str, kind: str, role: Role) -> None:
+    """Whatever its name, and although it has no default route and containers besides."""
+    bridge = Interface(9, name, kind="bridge")
+    wire = Interface(10, "veth1", kind="veth", master=9)
+    machine = Network(
+        (LO, ETH0, wire, bridge, Interface(11, "port", kind, master=9)), frozenset({2}), {}
+    )
+    assert machine.role(bridge) is role
+    assert machine.programs(bridge) == (FORWARD if role is Role.EXEMPT else NOTHING)
+    why = {name: "port is a port of it, and no container's"}
+    assert machine.named_like_exempt == ({} if role is Role.EXEMPT else why)
+
+
+def test_a_resolver_behind_a_bridge_may_be_answered_for_by_others() -> None:
+    """Not one of this machine, nor one that only guarded interfaces lead to."""
+    assert network(facing=(3, 2)).answered_inside == {RESOLVERS[0]: "docker0"}
+    assert network(facing=(1, 2)).answered_inside == {}
+    assert network(defaults=(3,), facing=(3, 99)).answered_inside == {}
 
 
 def test_the_loopback_is_never_forwarded_from() -> None:
