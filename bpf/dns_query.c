@@ -54,6 +54,7 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 					   const struct part *part)
 {
 	u32 len = part->len;
+	struct query *known;
 	u64 failed;
 
 	if (len < DNS_HEADER_SIZE)
@@ -68,6 +69,10 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 		s->excess = read_back(s->excess) + 1;
 		return;
 	}
+	known = queries.lookup(&s->key);
+	/* Sent again: what it replaces waits no more. */
+	if (known)
+		was_answered(&known->asker);
 	/* The sign of the error, if there is one. */
 	failed = (u64)queries.update(&s->key, &s->query) >> 63;
 	s->failed = read_back(s->failed) + failed;

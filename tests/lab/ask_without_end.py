@@ -5,14 +5,16 @@ Standard library only. Prints a line when it begins; ends when it is told to.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
 _SOCKETS = 16  # with a port each, for 65,536 ids
 
 
-def main(resolver: str, zone: str) -> None:
-    """Ask *resolver* for names below *zone*."""
+def main(resolver: str, zone: str, cpu: str) -> None:
+    """Ask *resolver* for names below *zone*, on *cpu*."""
+    os.sched_setaffinity(0, {int(cpu)})
     family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
     labels = b"".join(bytes([len(label)]) + label.encode() for label in zone.split("."))
     question = b"\1\0\0\1\0\0\0\0\0\0\5flood" + labels + b"\0\0\1\0\1"
