@@ -27,6 +27,11 @@ enum {
 	 */
 	MAX_TTL_S = 86400,
 	MAX_QUERIES = 16384,
+	/* More than resolvers let wait: dnsmasq 150, unbound 1024 a thread, systemd-resolved
+	 * 2048. Four askers that do their worst fill the map in two seconds.
+	 */
+	MAX_UNANSWERED = 2048,
+	MAX_ASKERS = 16384,
 	MAX_LEARNED = 65536,
 	MAX_RESOLVERS = 4096,
 	/* Grows by the node: a bound for the kernel, none for the policy. Before Linux
@@ -61,6 +66,7 @@ enum stat {
 	STAT_LOST, /* events that did not fit into the perf ring */
 	STAT_MARKED, /* first SYNs marked */
 	STAT_FAILED, /* map updates that the kernel refused */
+	STAT_EXCESS, /* queries of askers that had MAX_UNANSWERED already */
 	NR_STATS,
 };
 
@@ -111,6 +117,19 @@ struct query_key {
 	u32 protocol; /* UDP or TCP: an answer comes the way its query went */
 	u16 port; /* of the client, network byte order */
 	u16 id; /* network byte order */
+};
+
+/* Who asked, and in which second. */
+struct asker {
+	u32 ifindex; /* that the query came in by; 0: this machine made it */
+	u32 uid; /* of its socket then, otherwise 0; of large ones the upper half */
+	u32 second; /* of CLOCK_MONOTONIC */
+};
+
+struct query {
+	u64 time_ns; /* CLOCK_MONOTONIC */
+	struct asker asker;
+	u32 pad;
 };
 
 struct learned_key {

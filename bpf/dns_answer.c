@@ -6,6 +6,7 @@
  * The verifier has room for one message a packet. Of several in a TCP segment the
  * first that was asked for is learned here, the others by user space.
  */
+#include "asker.h"
 #include "parts.h"
 #include "records.h"
 #include "stream.h"
@@ -48,15 +49,17 @@ static __always_inline int find_answers(struct __sk_buff *skb, struct scratch *s
 static __always_inline int was_asked(struct __sk_buff *skb, struct scratch *s,
 				     const struct part *part)
 {
-	u64 *asked, now = bpf_ktime_get_ns();
+	u64 now = bpf_ktime_get_ns();
+	struct query *asked;
 
 	if (part->len < DNS_HEADER_SIZE)
 		return 0;
 	if (load(skb, part->offset, &s->key.id, sizeof(s->key.id)))
 		return 0;
 	asked = queries.lookup(&s->key);
-	if (!asked || now - *asked > (u64)QUERY_TIMEOUT_S * NS_PER_S)
+	if (!asked || now - asked->time_ns > (u64)QUERY_TIMEOUT_S * NS_PER_S)
 		return 0;
+	s->query.asker = asked->asker;
 	s->event.time_ns = now;
 	return 1;
 }
@@ -82,6 +85,7 @@ static __always_inline void pass_on(struct __sk_buff *skb, struct scratch *s)
 	u32 len = read_back(s->event.len) - 1;
 
 	queries.delete(&s->key);
+	was_answered(&s->query.asker);
 	count(STAT_ANSWERS);
 	asm volatile("" : "+r"(len));
 	len = (len & (MESSAGE_MAX - 1)) + 1 + sizeof(s->event);

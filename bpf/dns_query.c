@@ -4,10 +4,11 @@
  * resolver, because only its answer may be learned.
  *
  * Queries for other names are not remembered, so no flood of them can push out
- * those that count. What only looks like a query, inside another message of a TCP
- * connection, may be remembered: nothing is learned before the resolver itself
- * answers for that name, at a boundary between its own messages.
+ * those that count; nor can one for permitted names (asker.h). What only looks like a query, inside
+ * another message of a TCP connection, may be remembered: nothing is learned before the resolver
+ * itself answers for that name, at a boundary between its own messages.
  */
+#include "asker.h"
 #include "maps.h"
 #include "name.h"
 #include "parts.h"
@@ -53,7 +54,8 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 					   const struct part *part)
 {
 	u32 len = part->len;
-	u64 now, failed;
+	struct query *known;
+	u64 failed;
 
 	if (len < DNS_HEADER_SIZE)
 		return;
@@ -63,9 +65,16 @@ static __always_inline void remember_query(struct __sk_buff *skb, struct scratch
 	if (load_message(skb, s, part->offset) || !match_qname(s))
 		return;
 	__builtin_memcpy(&s->key.id, s->message, sizeof(s->key.id));
-	now = bpf_ktime_get_ns();
+	if (!may_ask(&s->query)) {
+		s->excess = read_back(s->excess) + 1;
+		return;
+	}
+	known = queries.lookup(&s->key);
+	/* Sent again: what it replaces waits no more. */
+	if (known)
+		was_answered(&known->asker);
 	/* The sign of the error, if there is one. */
-	failed = (u64)queries.update(&s->key, &now) >> 63;
+	failed = (u64)queries.update(&s->key, &s->query) >> 63;
 	s->failed = read_back(s->failed) + failed;
 	s->remembered = read_back(s->remembered) + 1 - failed;
 }
@@ -81,6 +90,8 @@ int dns_query(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	s->failed = 0;
 	s->remembered = 0;
+	s->excess = 0;
+	find_asker(skb, &s->query);
 	for (u32 i = 0; i < MAX_ASKED; i++) {
 		if (i >= read_back(s->nr_parts))
 			break;
@@ -88,5 +99,6 @@ int dns_query(struct __sk_buff *skb)
 	}
 	add(STAT_FAILED, read_back(s->failed));
 	add(STAT_QUERIES, read_back(s->remembered));
+	add(STAT_EXCESS, read_back(s->excess));
 	return TC_ACT_UNSPEC;
 }

@@ -6,6 +6,7 @@
 #include "packet.h"
 
 enum {
+	NS_PER_S = 1000000000,
 	DNS_HEADER_SIZE = 12, /* RFC 1035 4.1.1 */
 	/* A read at a masked offset below MESSAGE_MAX stays inside. */
 	MESSAGE_SLACK = 512,
@@ -34,6 +35,7 @@ struct part {
 struct scratch {
 	struct packet packet;
 	struct query_key key;
+	struct query query;
 	struct part parts[MAX_PARTS];
 	u32 nr_parts;
 	u32 part; /* the one at hand */
@@ -63,6 +65,7 @@ struct scratch {
 	u32 held_back; /* whether the address at hand is refused */
 	/* For the counters. */
 	u32 remembered;
+	u32 excess;
 	u32 learned;
 	u32 failed;
 	u32 refused;
@@ -77,7 +80,8 @@ BPF_PERCPU_ARRAY(stats, u64, NR_STATS);
 BPF_HASH(resolvers, struct address, u32, MAX_RESOLVERS);
 BPF_LPM_TRIE(grants, struct name_key, struct grant, MAX_GRANTS);
 BPF_LPM_TRIE(refused, struct refused_key, u32, MAX_REFUSED);
-BPF_TABLE("lru_hash", struct query_key, u64, queries, MAX_QUERIES);
+BPF_TABLE("lru_hash", struct query_key, struct query, queries, MAX_QUERIES);
+BPF_TABLE("lru_hash", struct asker, u64, unanswered, MAX_ASKERS);
 BPF_TABLE("lru_hash", struct learned_key, struct learned, learned, MAX_LEARNED);
 
 static __always_inline void add(u32 stat, u32 number)

@@ -17,7 +17,6 @@ enum {
 	TYPE_AAAA = 28,
 	/* As many address records as fit into MESSAGE_MAX with room for a chain. */
 	MAX_RECORDS = 144,
-	NS_PER_S = 1000000000,
 };
 
 static __always_inline int is_refused(const struct grant *grant, u8 family, const u8 *address)

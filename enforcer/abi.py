@@ -18,6 +18,8 @@ NAME_SIZE = 256
 MESSAGE_MAX = 4096
 QUERY_TIMEOUT_S = 30
 MAX_QUERIES = 16384
+MAX_UNANSWERED = 2048
+MAX_ASKERS = 16384
 MAX_LEARNED = 65536
 MAX_RESOLVERS = 4096
 MAX_GRANTS = 1 << 22
@@ -56,6 +58,7 @@ class Stat(enum.IntEnum):
     LOST = 5
     MARKED = 6
     FAILED = 7
+    EXCESS = 8
 
 
 class Config(ctypes.Structure):
@@ -125,6 +128,22 @@ class QueryKey(ctypes.Structure):
         ("port", ctypes.c_uint16.__ctype_be__),
         ("id", ctypes.c_uint16.__ctype_be__),
     )
+
+
+class Asker(ctypes.Structure):
+    """struct asker."""
+
+    _fields_ = (
+        ("ifindex", ctypes.c_uint32),
+        ("uid", ctypes.c_uint32),
+        ("second", ctypes.c_uint32),
+    )
+
+
+class Query(ctypes.Structure):
+    """struct query."""
+
+    _fields_ = (("time_ns", ctypes.c_uint64), ("asker", Asker), ("pad", ctypes.c_uint32))
 
 
 class LearnedKey(ctypes.Structure):

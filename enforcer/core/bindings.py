@@ -5,8 +5,6 @@ Pure: no I/O, no clock; every `now` is in monotonic seconds and never goes back.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +13,8 @@ from enforcer.core.answers import Answer
 from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
+from enforcer.core.ranking import Ranking
+from enforcer.core.shares import Pair, Shares
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,14 @@ class Binding:
     origins: tuple[Origin, ...]
 
 
-_Key = tuple[Address, int]
-
-
 class Bindings:
     """The elements that the kernel holds, and the answers that justify them.
 
     Args:
         min_ttl_s: a smaller TTL counts as this, in seconds.
         grace_s: seconds on top: clients use addresses past their TTL.
-        capacity: at most this many elements; the one closest to its end makes
-            room for a new one.
+        capacity: at most this many elements; the entry of the policy that has most
+            makes room for a new one (`shares`).
 
     Attributes:
         gave_way: how many elements made room before their end.
@@ -48,11 +45,9 @@ class Bindings:
         self._min_ttl_s = min_ttl_s
         self._grace_s = grace_s
         self._capacity = capacity
-        self._entries: dict[_Key, Promises] = {}
-        # A heap with one item for each entry: a `written` that it has or had,
-        # a number that settles ties, and the key.
-        self._ends: list[tuple[float, int, _Key]] = []
-        self._numbers = itertools.count()
+        self._entries: dict[Pair, Promises] = {}
+        self._ends = Ranking(self._end)
+        self._shares = Shares(self._end)
         self.gave_way = 0
 
     def __len__(self) -> int:
@@ -83,7 +78,7 @@ class Bindings:
         self.expire(now)
         host = answer.qname.to_text(omit_final_dot=True)
         expires = now + max(answer.ttl_s, self._min_ttl_s) + self._grace_s
-        rewrite: list[_Key] = []
+        rewrite: list[Pair] = []
         refused: list[Refusal] = []
         for address in answer.addresses:
             if not learnable(address, private=grant.private, own=own):
@@ -99,13 +94,14 @@ class Bindings:
                     entry.write(now)
                     rewrite.append(key)
                     if new:
-                        heapq.heappush(self._ends, self._end(key))
+                        self._ends.put(key)
+                self._shares.add(grant.pattern, key)
         delete = self._make_room()
         return Change(self._elements(rewrite), delete, tuple(refused))
 
     def adopt(
         self,
-        learned: Mapping[_Key, float],
+        learned: Mapping[Pair, float],
         now: float,
         *,
         own: Collection[Address] = (),
@@ -131,7 +127,8 @@ class Bindings:
                 entry.write(now)
                 rewrite.append(key)
                 if known is None:
-                    heapq.heappush(self._ends, self._end(key))
+                    self._ends.put(key)
+                    self._shares.add(None, key)
         delete = self._make_room()
         return Change(self._elements(rewrite), delete)
 
@@ -145,6 +142,7 @@ class Bindings:
         self.expire(now)
         self._min_ttl_s, self._grace_s = min_ttl_s, grace_s
         before, self._entries = self._entries, {}
+        self._ends, self._shares = Ranking(self._end), Shares(self._end)
         matches: dict[str, Grant | None] = {}
         public: dict[Address, bool] = {}  # what is in the books is not reserved
         for (address, _), old in before.items():
@@ -158,23 +156,25 @@ class Bindings:
                     public[address] = learnable(address, private=False)
                 if grant.private or public[address]:
                     for port in grant.ports:
-                        entry = self._entries.setdefault((address, port), Promises())
+                        key = address, port
+                        entry = self._entries.setdefault(key, Promises())
                         entry.add(host, promise.expires, promise.origins, now)
+                        self._shares.add(grant.pattern, key)
         rewrite = []
         for key, entry in self._entries.items():
             if key not in before or not entry.resume(before[key]):
                 entry.write(now)
                 rewrite.append(key)
-        self._ends = [self._end(key) for key in self._entries]
-        heapq.heapify(self._ends)
+            self._ends.put(key)
         delete = tuple(_element(k, old) for k, old in before.items() if k not in self._entries)
         delete += self._make_room()
         return Change(self._elements(rewrite), delete)
 
     def expire(self, now: float) -> None:
         """Forget the elements that the kernel has dropped by *now*."""
-        while self._ends and self._soonest() <= now:
-            self._forget_soonest()
+        while self._entries and self._end(key := self._ends.first()) <= now:
+            self._shares.discard(key)
+            self._forget(key)
 
     def elements(self, now: float) -> tuple[Element, ...]:
         """Return all that the kernel was told and still holds at *now*."""
@@ -194,29 +194,20 @@ class Bindings:
     def _make_room(self) -> tuple[Element, ...]:
         excess = max(0, len(self._entries) - self._capacity)
         self.gave_way += excess
-        return tuple(self._forget_soonest() for _ in range(excess))
+        return tuple(self._forget(self._shares.give_way()) for _ in range(excess))
 
-    def _forget_soonest(self) -> Element:
-        self._soonest()
-        _, _, key = heapq.heappop(self._ends)
+    def _forget(self, key: Pair) -> Element:
+        self._ends.discard(key)
         return _element(key, self._entries.pop(key))
 
-    def _soonest(self) -> float:
-        """Bring the entry that ends first to the top of the heap and return its end."""
-        while True:
-            end, _, key = self._ends[0]
-            if end == self._entries[key].written:
-                return end
-            heapq.heapreplace(self._ends, self._end(key))
+    def _end(self, key: Pair) -> float:
+        return self._entries[key].written
 
-    def _end(self, key: _Key) -> tuple[float, int, _Key]:
-        return self._entries[key].written, next(self._numbers), key
-
-    def _elements(self, keys: Iterable[_Key]) -> tuple[Element, ...]:
+    def _elements(self, keys: Iterable[Pair]) -> tuple[Element, ...]:
         return tuple(_element(k, self._entries[k]) for k in keys if k in self._entries)
 
 
-def _element(key: _Key, entry: Promises) -> Element:
+def _element(key: Pair, entry: Promises) -> Element:
     return Element(*key, entry.written, entry.shown)
 
 

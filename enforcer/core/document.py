@@ -3,13 +3,15 @@
 Pure: no I/O, no clock. Built from parser events, not by PyYAML's loader: that
 one expands aliases, keeps the last of two equal keys and recurses as deep as
 the text nests. Plain scalars are read as YAML 1.2's core schema does, so that
-`no` is text and not a boolean; numbers are whole.
+`no` is text and not a boolean; numbers are whole. Entries of a long list can be
+turned into what they mean one by one, so that their values never exist all at once.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -62,6 +64,8 @@ class Unusable:
 
 
 Value: TypeAlias = Mapping | Sequence | Unusable | str | int | bool | None
+# Returns what an entry means, or the entry.
+Means: TypeAlias = Callable[[Value], Any]
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,14 @@ class Document:
     problems: tuple[PolicyProblem, ...]
 
 
-def load(text: str) -> Document:
-    """Read the one YAML document in *text*. Never raises, whatever *text* holds."""
-    builder = _Builder()
+def load(text: str, means: dict[str, Means] | None = None) -> Document:
+    """Read the one YAML document in *text*. Never raises, whatever *text* holds.
+
+    Args:
+        text: what a file holds.
+        means: for the entries of lists, by the key of the list in the document's mapping.
+    """
+    builder = _Builder(means or {})
     try:
         # Not yaml.parse(), which asks the parser twice for each event.
         next_event = LOADER(text).get_event
@@ -93,10 +102,11 @@ def load(text: str) -> Document:
 class _Frame:
     """A collection that isn't complete, and in a mapping the key that waits for its value."""
 
-    __slots__ = ("key", "key_line", "node", "usable")
+    __slots__ = ("key", "key_line", "means", "node", "usable")
 
-    def __init__(self, node: Mapping | Sequence, *, usable: bool) -> None:
+    def __init__(self, node: Mapping | Sequence, means: Means | None, *, usable: bool) -> None:
         self.node = node
+        self.means = means
         self.usable = usable
         self.key: str | Unusable | None = None
         self.key_line = 0
@@ -111,7 +121,8 @@ class _Frame:
 class _Builder:
     """Makes values of events: ten of them for a host of a few keys, so it must be quick."""
 
-    def __init__(self) -> None:
+    def __init__(self, means: dict[str, Means]) -> None:
+        self._means = means
         self.root: Value = None
         self.problems: list[PolicyProblem] = []
         self._frames: list[_Frame] = []
@@ -152,7 +163,10 @@ class _Builder:
         if event.tag is not None:
             self._refuse(line, f"{quoted(event.tag)} is a YAML tag")
         node = Mapping(line) if type(event) is yaml.MappingStartEvent else Sequence(line)
-        self._frames.append(_Frame(node, usable=event.tag is None))
+        means = None
+        if len(self._frames) == 1 and isinstance(key := self._frames[0].key, str):
+            means = self._means.get(key)
+        self._frames.append(_Frame(node, means, usable=event.tag is None))
         return True
 
     def _add(self, value: Value, line: int) -> None:
@@ -162,7 +176,7 @@ class _Builder:
         frame = self._frames[-1]
         node = frame.node
         if type(node) is Sequence:
-            node.append(value)
+            node.append(frame.means(value) if frame.means else value)
             node.lines.append(line)
         elif frame.key is None:
             frame.key, frame.key_line = self._key(node, value, line), line

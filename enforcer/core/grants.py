@@ -5,7 +5,7 @@ Pure: no I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +38,17 @@ class Grants:
     Args:
         hosts: what the policy says of each by itself, in any order; patterns may
             occur again. Where nothing is to be added, it is kept as the grant.
+
+    Attributes:
+        exact: of exact names, by domain.
+        wildcards: likewise.
     """
 
     def __init__(self, hosts: Iterable[Grant]) -> None:
-        self._exact: dict[str, Grant] = {}  # by domain
+        self._exact: dict[str, Grant] = {}
         self._wildcards: dict[str, Grant] = {}
+        self.exact: Mapping[str, Grant] = self._exact
+        self.wildcards: Mapping[str, Grant] = self._wildcards
         self._depths: tuple[int, ...] = ()  # labels that wildcards have, most first
         hosts = tuple(hosts)
         # A grant adds to the wildcard above it, so that one must be complete before.

@@ -22,7 +22,7 @@ from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host, merged
 from enforcer.core.mistakes import Path, mistakes, problem_at
-from enforcer.core.policy_form import DnsSection, Known, PolicyFile
+from enforcer.core.policy_form import DnsSection, Known, PolicyFile, host_or_entry
 from enforcer.core.presets import Choice
 from enforcer.errors import PolicyError, PolicyProblem
 
@@ -72,11 +72,11 @@ def parse_policy(text: str, path: str, before: Grants | None = None) -> Policy:
     Raises:
         PolicyError: with everything that is wrong, each with its line and key.
     """
-    document = load(text)
+    known = Known(Grants(()) if before is None else before)
+    document = load(text, {"hosts": lambda entry: host_or_entry(entry, known)})
     found = list(document.problems)
     if document.root is None and not found:
         raise PolicyError(path, (EMPTY_FILE,))
-    known = Known(Grants(()) if before is None else before)
     try:
         file = PolicyFile.model_validate(document.root, context=known)
     except ValidationError as exc:

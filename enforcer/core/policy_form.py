@@ -19,12 +19,15 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    InstanceOf,
     PlainValidator,
     Tag,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
     WithJsonSchema,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from enforcer.core import entries
@@ -58,12 +61,25 @@ class Known:
     grants: Grants
     ports: dict[Ports, Ports] = field(default_factory=dict)
 
-    def host(self, text: object) -> Host | None:
-        """Return the host of the policy before that an entry called *text*, if there is one.
+    def host(self, entry: object) -> Host | None:
+        """Return the host of the policy before that *entry* stands for, if there is one.
 
         It was valid then: most of a long policy that is read again need not be
         validated again.
         """
+        if isinstance(entry, str):
+            name, colon, port = entry.partition(":")
+            found = self._host(name)
+            ports = (port,) if colon else DEFAULT_PORTS
+            same = found and not found.private and ports == tuple(map(str, found.ports))
+        elif isinstance(entry, Mapping):
+            found = self._host(entry.get("host"))
+            same = found and _says(entry, found)
+        else:
+            return None
+        return found if same else None
+
+    def _host(self, text: object) -> Host | None:
         if not isinstance(text, str) or text in presets():
             return None
         found = self.grants.written(text)
@@ -71,8 +87,20 @@ class Known:
         return found if isinstance(found, Host) and found.origin == OWN_HOSTS else None
 
 
+def _says(entry: Mapping[str, object], host: Host) -> bool:
+    """Tell whether *entry*, of that name, is good for *host* as it is."""
+    ports = entry.get("ports", [HTTPS])
+    # By type: true is equal to 1.
+    if not isinstance(ports, list) or any(type(port) is not int for port in ports):
+        return False
+    same = entry.get("private", False) is host.private and entry.keys() <= ENTRY_KEYS
+    return same and tuple(sorted(set(ports))) == host.ports
+
+
 def _form(value: object) -> str | None:
     """Name the form of *value*, where several are possible."""
+    if isinstance(value, Host):
+        return "host"
     if isinstance(value, str):
         return "text"
     if isinstance(value, Mapping):
@@ -91,12 +119,6 @@ def _has_host(value: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _from_text(value: str, info: ValidationInfo) -> Host:
-    name, colon, port_text = value.partition(":")
-    known = cast("Known", info.context).host(name)
-    if known is not None and not known.private:
-        ports = (port_text,) if colon else DEFAULT_PORTS
-        if ports == tuple(map(str, known.ports)):
-            return known
     pattern, port = entries.host(value)
     return _own(pattern, (HTTPS if port is None else port,), info, private=False)
 
@@ -105,25 +127,6 @@ def _from_mapping(entry: HostEntry, info: ValidationInfo) -> Host:
     # At once: 100,000 models would take more memory than all the rest.
     ports = tuple(sorted(set(entry.ports)))
     return _own(entry.host, ports, info, private=entry.private)
-
-
-def _from_known(
-    value: Mapping[str, object], validate: ValidatorFunctionWrapHandler, info: ValidationInfo
-) -> Host:
-    known = cast("Known", info.context).host(value.get("host"))
-    if known is not None and _says(value, known):
-        return known
-    return cast("Host", validate(value))
-
-
-def _says(value: Mapping[str, object], host: Host) -> bool:
-    """Tell whether the entry *value*, of that name, is good for *host* as it is."""
-    ports = value.get("ports", [HTTPS])
-    # By type: true is equal to 1.
-    if not isinstance(ports, list) or any(type(port) is not int for port in ports):
-        return False
-    same = value.get("private", False) is host.private and value.keys() <= ENTRY_KEYS
-    return same and tuple(sorted(set(ports))) == host.ports
 
 
 def _own(pattern: Pattern, ports: Ports, info: ValidationInfo, *, private: bool) -> Host:
@@ -149,8 +152,7 @@ class _AsEntry:
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         entry = handler.generate_schema(HostEntry)
-        read = core_schema.with_info_after_validator_function(_from_mapping, entry)
-        return core_schema.with_info_wrap_validator_function(_from_known, read)
+        return core_schema.with_info_after_validator_function(_from_mapping, entry)
 
 
 class _Section(BaseModel):
@@ -192,7 +194,8 @@ HostItem: TypeAlias = Annotated[
         WithJsonSchema({"type": "string", "examples": ["ghcr.io", "registry.corp.example:5000"]}),
         Tag("text"),
     ]
-    | Annotated[Host, _AsEntry(), BeforeValidator(_has_host), Tag("mapping")],
+    | Annotated[Host, _AsEntry(), BeforeValidator(_has_host), Tag("mapping")]
+    | Annotated[SkipJsonSchema[InstanceOf[Host]], Tag("host")],
     Discriminator(_form),
 ]
 NetworkItem: TypeAlias = Annotated[
@@ -241,3 +244,20 @@ class PolicyFile(_Section):
         Resolvers | None, Field(description="whose answers count; system follows resolv.conf")
     ] = None
     dns: DnsSection | None = None
+
+
+_HOST_ITEM: TypeAdapter[Host] = TypeAdapter(HostItem)
+
+
+def host_or_entry(entry: object, known: Known) -> object:
+    """Return the host that *entry* stands for, or *entry* if PolicyFile is to say why it is none.
+
+    For each entry as it is read: all of a long list at once would take three times the
+    memory of its hosts, and leave holes where it was.
+    """
+    if before := known.host(entry):
+        return before
+    try:
+        return _HOST_ITEM.validate_python(entry, context=known)
+    except ValidationError:
+        return entry

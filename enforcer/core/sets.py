@@ -30,7 +30,7 @@ SETS = {
 }
 
 # A full set turns new addresses away and keeps the old ones. User space holds at
-# most 65,536 (MAX_LEARNED) and deletes the soonest to end for a new one; the rest is
+# most 65,536 (MAX_LEARNED) and deletes one for each new one; the rest is
 # for those that the packet path adds before it has. All take about 10 MB of kernel
 # memory.
 SET_SIZE = 65536 + 4096

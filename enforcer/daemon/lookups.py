@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 import dns.name
@@ -36,6 +36,10 @@ RATE_PER_S = 100.0
 # our own lookup, whose answer may be cut as well, is no reason for another: that
 # answer is seen within the time that a resolver has to give it, over UDP and TCP.
 MAX_SOON = 1024
+# Whoever owns a zone below a wildcard decides how many there are and how long they
+# take, so the policy's own names don't queue with them. Both together are fewer
+# queries than dnsmasq takes at a time (enforcer/edge/resolver.py).
+CONCURRENT_SOON: Final = 10
 AGAIN_AFTER_S = 2 * TIMEOUT_S + 1.0
 
 
@@ -46,30 +50,40 @@ class Asks(Protocol):
         """Return what was said about *name*."""
 
 
+class MakesAsks(Protocol):
+    """What makes a resolver that asks these addresses, so many lookups at a time."""
+
+    def __call__(self, nameservers: tuple[Address, ...], /, *, concurrency: int) -> Asks:
+        """Return it."""
+
+
 class Lookups:
     """The lookups of one policy through its resolvers.
 
     Args:
         observe: told every answer with addresses.
         problems: told which names can't be looked up.
-        resolver: makes what asks these addresses.
+        resolver: makes one for the policy's names and one for those needed soon, so
+            that neither waits for the other, nor avoids a server that left the
+            other's queries unanswered.
     """
 
     def __init__(
         self,
         observe: Callable[[Answer, Origin], None],
         problems: Problems,
-        resolver: Callable[[tuple[Address, ...]], Asks] = Resolver,
+        resolver: MakesAsks = Resolver,
     ) -> None:
         self._observe = observe
         self._problems = problems
         self._make_resolver = resolver
         self._schedule = Schedule(random.random)
         self._resolvers: tuple[Address, ...] = ()
-        self._resolver = resolver(())
+        self._resolver, self._soon_resolver = self._resolver_pair()
         self._pace = Pace(RATE_PER_S, MAX_RUNNING)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._running_soon: set[asyncio.Task[None]] = set()
         # When the lookups of the last AGAIN_AFTER_S began, oldest first.
         self._started: OrderedDict[str, float] = OrderedDict()
         self._named: set[str] = set()  # have a problem of their own
@@ -88,7 +102,8 @@ class Lookups:
         if anew or resolvers != self._resolvers:
             # What could not be looked up may be now: no name waits for its turn.
             self._schedule = Schedule(random.random)
-            self._resolvers, self._resolver = resolvers, self._make_resolver(resolvers)
+            self._resolvers = resolvers
+            self._resolver, self._soon_resolver = self._resolver_pair()
         self._schedule.replace(names, now, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s)
         self._named = {name for name in self._named if name in self._schedule}
         self._problems.retain(KEY, {KEY + name for name in self._named})
@@ -119,7 +134,7 @@ class Lookups:
                 pause = None if full or due is None else max(due - now, self._pace.wait_s())
                 await woken(self._wake, pause)
         finally:
-            for task in self._running:
+            for task in self._running | self._running_soon:
                 task.cancel()
 
     def soon(self, name: dns.name.Name) -> None:
@@ -128,24 +143,33 @@ class Lookups:
         if domain is None:  # which nothing permits
             return
         self._forget_old(time.monotonic())
-        if domain not in self._started and len(self._running) < MAX_SOON:
-            self._spawn(domain, scheduled=False)
+        if domain not in self._started and len(self._running_soon) < MAX_SOON:
+            self._spawn(domain, self._look_up_soon(domain), self._running_soon)
 
     def _start_due(self, now: float, limit: int) -> int:
         """Start at most *limit* of the lookups due at *now* and return how many."""
         room = max(0, min(limit, MAX_RUNNING - len(self._running)))
         names = self._schedule.pop_due(now, room)
         for name in names:
-            self._spawn(name, scheduled=True)
+            self._spawn(name, self._look_up_scheduled(name), self._running)
         return len(names)
 
-    def _spawn(self, name: str, *, scheduled: bool) -> None:
+    def _resolver_pair(self) -> tuple[Asks, Asks]:
+        return (
+            self._make_resolver(self._resolvers, concurrency=CONCURRENT_LOOKUPS),
+            self._make_resolver(self._resolvers, concurrency=CONCURRENT_SOON),
+        )
+
+    def _spawn(
+        self, name: str, lookup: Coroutine[None, None, None], running: set[asyncio.Task[None]]
+    ) -> None:
         now = time.monotonic()
         self._forget_old(now)
         self._started[name] = now
         self._started.move_to_end(name)
-        task = asyncio.ensure_future(self._look_up(name, scheduled=scheduled))
-        self._running.add(task)
+        task = asyncio.ensure_future(lookup)
+        running.add(task)
+        task.add_done_callback(running.discard)
         task.add_done_callback(self._finished)
 
     def _forget_old(self, now: float) -> None:
@@ -153,18 +177,24 @@ class Lookups:
             self._started.popitem(last=False)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
         if not task.cancelled():
             # A mistake of ours: it ends the daemon rather than the name's lookups.
             self._broken = self._broken or task.exception()
         self._wake.set()
 
-    async def _look_up(self, name: str, *, scheduled: bool) -> None:
-        result = await self._resolver.lookup(dns.name.from_text(name))
+    async def _look_up(self, name: str, resolver: Asks) -> LookupResult:
+        result = await resolver.lookup(dns.name.from_text(name))
         for answer in result.answers:
             self._observe(answer, Origin.RESOLVER)
+        return result
+
+    async def _look_up_soon(self, name: str) -> None:
+        await self._look_up(name, self._soon_resolver)
+
+    async def _look_up_scheduled(self, name: str) -> None:
+        result = await self._look_up(name, self._resolver)
         # The policy may have lost the name meanwhile.
-        if not scheduled or name not in self._schedule:
+        if name not in self._schedule:
             return
         now = time.monotonic()
         if result.ttl_s is None:

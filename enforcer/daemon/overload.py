@@ -62,7 +62,7 @@ class Overload:
         if gave_way:
             text = (
                 f"{len(self._books)} addresses are open, as many as there is room for:"
-                " those that end soonest give way to new ones"
+                " those of the entry that has most give way to new ones"
             )
             hint = (
                 "permit fewer names below wildcards, or shorten `dns: {grace: ...}` in the policy"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from enforcer.edge.bpf import bpf, info  # noqa: TID251 - maps are reached through it
 from enforcer.errors import DatapathError
@@ -18,10 +18,10 @@ LOOKUP_BATCH, UPDATE_BATCH, DELETE_BATCH = 24, 26, 27
 BATCH = 4096
 # Where a batched lookup goes on: a key, or a number of 4 bytes.
 LEAST_POSITION = 4
-# What a mirror has for an element that the map may have otherwise, or not at all.
-UNSURE = b""
 
 T = TypeVar("T")
+Name = TypeVar("Name")
+Value = TypeVar("Value")
 
 
 class _Element(ctypes.Structure):
@@ -182,30 +182,48 @@ class Map:
             raise DatapathError(f'BPF map "{self._name}" can\'t {doing}: {exc.strerror}') from exc
 
 
-class Mirrored:
-    """A map that holds what it was told last and nothing else, and is not read for that."""
+class Mirrored(Generic[Name, Value]):
+    """A map that holds what it was told last and nothing else, and is not read for that.
 
-    def __init__(self, elements: Map) -> None:
-        self._map = elements
-        self._held: dict[bytes, bytes] = {}
+    Args:
+        elements: of the map.
+        key: returns the key of a name.
+        value: returns a value as the map has it.
+    """
 
-    def replace(
-        self, wanted: dict[bytes, bytes], key: Callable[[bytes], bytes] = lambda name: name
+    def __init__(
+        self, elements: Map, key: Callable[[Name], bytes], value: Callable[[Value], bytes]
     ) -> None:
-        """Make the map hold *wanted* alone, new elements before old ones go.
+        self._map = elements
+        self._key = key
+        self._value = value
+        self._held: Mapping[Name, Value] = {}
+        # The map may have these otherwise, or not at all: the kernel refused some of them.
+        self._unsure: set[Name] = set()
 
-        Args:
-            wanted: values by name; kept.
-            key: returns the key of a name, which may be shorter.
-        """
-        changed = [name for name, value in wanted.items() if self._held.get(name) != value]
-        gone = [name for name in self._held if name not in wanted]
-        # If the kernel refuses one, each of these is written or deleted the next time.
-        self._held |= dict.fromkeys(changed, UNSURE)
-        self._held |= dict.fromkeys(gone, UNSURE)
-        self._map.update((key(name), wanted[name]) for name in changed)
-        self._map.delete(key(name) for name in gone)
-        self._held = wanted
+    def replace(self, wanted: Mapping[Name, Value]) -> None:
+        """Make the map hold *wanted* alone, new elements before old ones go."""
+        self.add(wanted)
+        self.keep(wanted)
+
+    def add(self, wanted: Mapping[Name, Value]) -> None:
+        """Make the map hold *wanted* as well."""
+        held, unsure = self._held, self._unsure
+        # Most of 100,000 are the same objects as before.
+        changed = [
+            name
+            for name, value in wanted.items()
+            if ((before := held.get(name)) is not value and before != value) or name in unsure
+        ]
+        unsure.update(changed)
+        self._map.update((self._key(name), self._value(wanted[name])) for name in changed)
+
+    def keep(self, wanted: Mapping[Name, Value]) -> None:
+        """Make the map hold *wanted* alone, which has been added; it must not change any more."""
+        gone = {name for name in (*self._held, *self._unsure) if name not in wanted}
+        self._unsure.update(gone)
+        self._map.delete(map(self._key, gone))
+        self._held, self._unsure = wanted, set()
 
 
 def _batches(elements: Iterable[T]) -> Iterator[tuple[T, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import struct
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 
 from enforcer import abi
 from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
-from enforcer.core.grants import Grant
+from enforcer.core.grants import Grant, Grants
+from enforcer.core.hostname import Pattern
 from enforcer.core.names import trie_prefix
 from enforcer.edge import cpus, ring  # noqa: TID251 - each CPU has a ring of events
 from enforcer.edge.bpf import Objects  # noqa: TID251 - what it is made from
@@ -60,9 +62,13 @@ class Programs:
         self._events = self._map("events")
         self._learned = self._map("learned")
         self._stats = self._map("stats")
-        self._grants = Mirrored(self._map("grants"))
-        self._resolvers = Mirrored(self._map("resolvers"))
-        self._refused = Mirrored(self._map("refused"))
+        grants = self._map("grants")
+        self._exact = Mirrored(grants, functools.partial(_name_key, wildcard=False), _grant_value)
+        self._wildcards = Mirrored(
+            grants, functools.partial(_name_key, wildcard=True), _grant_value
+        )
+        self._resolvers = Mirrored(self._map("resolvers"), bytes, bytes)
+        self._refused = Mirrored(self._map("refused"), bytes, bytes)
         self._rings: dict[int, ring.Ring] = {}  # by CPU
         self._more: int | None = None
 
@@ -92,16 +98,12 @@ class Programs:
         trusted = KEY.pack(1)
         self._resolvers.replace({bytes(abi.MappedAddress.of(each)): trusted for each in resolvers})
 
-    def set_grants(self, grants: Iterable[Grant]) -> None:
+    def set_grants(self, grants: Grants) -> None:
         """Permit the names of *grants* alone; new ones first, so that none has a gap."""
-        values: dict[tuple[tuple[int, ...], bool], bytes] = {}  # a few for very many names
-        wanted = {}
-        for grant in grants:
-            uses = (grant.ports, grant.private)
-            if uses not in values:
-                values[uses] = _grant_value(grant)
-            wanted[trie_prefix(grant.pattern)] = values[uses]
-        self._grants.replace(wanted, _name_key)
+        self._exact.add(grants.exact)
+        self._wildcards.add(grants.wildcards)
+        self._exact.keep(grants.exact)
+        self._wildcards.keep(grants.wildcards)
 
     def set_own_addresses(self, own: Iterable[Address]) -> None:
         """Never learn the well-known prefixes and *own*, the addresses of this machine."""
@@ -200,13 +202,19 @@ def _event(sample: bytes) -> Event:
     )
 
 
-def _name_key(prefix: bytes) -> bytes:
+def _name_key(domain: str, *, wildcard: bool) -> bytes:
+    prefix = trie_prefix(Pattern(domain, wildcard))
     return abi.NAME_KEY.pack(len(prefix) * 8, prefix)
 
 
 def _grant_value(grant: Grant) -> bytes:
-    flags = abi.GrantFlags.PRIVATE if grant.private else abi.GrantFlags(0)
-    return bytes(abi.Grant(ports=(ctypes.c_uint16 * abi.MAX_PORTS)(*grant.ports), flags=flags))
+    return _uses(grant.ports, private=grant.private)
+
+
+@functools.lru_cache(maxsize=64)  # a few for very many names
+def _uses(ports: tuple[int, ...], *, private: bool) -> bytes:
+    flags = abi.GrantFlags.PRIVATE if private else abi.GrantFlags(0)
+    return bytes(abi.Grant(ports=(ctypes.c_uint16 * abi.MAX_PORTS)(*ports), flags=flags))
 
 
 def _refused_key(network: Network) -> bytes:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from enforcer.core.grants import Grant
+from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
 from enforcer.edge.loader import load
 from enforcer.edge.programs import Programs
@@ -29,7 +29,7 @@ def told() -> Programs:
     programs = Programs(load())
     programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
     programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
-    programs.set_grants(GRANTS)
+    programs.set_grants(Grants(GRANTS))
     programs.set_own_addresses([ip_address(OWN)])
     return programs
 

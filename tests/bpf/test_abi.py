@@ -19,6 +19,8 @@ STRUCTS = {
     "refused_key": abi.RefusedKey,
     "address": abi.MappedAddress,
     "query_key": abi.QueryKey,
+    "asker": abi.Asker,
+    "query": abi.Query,
     "learned_key": abi.LearnedKey,
     "learned": abi.Learned,
     "answer_event": abi.AnswerEvent,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from enforcer.core.grants import Grant
+from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import parse_pattern
+from enforcer.edge.loader import load
 from enforcer.edge.maps import BATCH, Map, Mirrored
 from enforcer.edge.programs import Programs
 from enforcer.errors import DatapathError
@@ -85,7 +86,7 @@ def test_a_mirror_is_right_again_after_a_refusal(make: MakeMap) -> None:
     Some of the refused elements are in the map, and the mirror can't know which.
     """
     elements = make(HASH, 10)
-    mirror = Mirrored(elements)
+    mirror: Mirrored[bytes, bytes] = Mirrored(elements, bytes, bytes)
     old = {number(n): number(0) for n in range(5)}
     mirror.replace(dict(old))
     with pytest.raises(DatapathError):
@@ -97,11 +98,31 @@ def test_a_mirror_is_right_again_after_a_refusal(make: MakeMap) -> None:
 def test_a_mirror_writes_only_what_changed(make: MakeMap) -> None:
     """What somebody else changed meanwhile shows which elements were written again."""
     elements = make(HASH, 10)
-    mirror = Mirrored(elements)
+    mirror: Mirrored[bytes, bytes] = Mirrored(elements, bytes, bytes)
     mirror.replace({number(1): number(1), number(2): number(2), number(3): number(3)})
     elements.update([(number(1), number(99)), (number(2), number(99))])
     mirror.replace({number(1): number(1), number(2): number(7)})
     assert dict(elements.items()) == {number(1): number(99), number(2): number(7)}
+
+
+def test_exact_names_and_wildcards_share_the_map_of_grants() -> None:
+    """One that becomes the other leaves nothing behind, and takes nothing with it."""
+    objects = load()
+    programs = Programs(objects)
+
+    def told(*patterns: str) -> set[bytes]:
+        grants = (Grant(parse_pattern(each), (443,), private=False) for each in patterns)
+        programs.set_grants(Grants(grants))
+        found = Map("grants", objects.maps["grants"]).items()
+        return {key[4:].rstrip(b"\0") for key, _ in found}
+
+    try:
+        assert told("a.example", "*.b.example") == {b"elpmaxe.a", b"elpmaxe.b."}
+        assert told("*.a.example", "b.example") == {b"elpmaxe.a.", b"elpmaxe.b"}
+        assert told("b.example", "*.b.example") == {b"elpmaxe.b", b"elpmaxe.b."}
+        assert told() == set()
+    finally:
+        programs.close()
 
 
 def test_a_hundred_thousand_names_are_told_at_once(programs: Programs) -> None:
@@ -112,9 +133,9 @@ def test_a_hundred_thousand_names_are_told_at_once(programs: Programs) -> None:
     ]
     begin = time.monotonic()
     try:
-        programs.set_grants(many)
-        programs.set_grants(many[:-1])
+        programs.set_grants(Grants(many))
+        programs.set_grants(Grants(many[:-1]))
     finally:
         took = time.monotonic() - begin
-        programs.set_grants(GRANTS)
+        programs.set_grants(Grants(GRANTS))
     assert took < 10

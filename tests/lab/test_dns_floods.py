@@ -5,26 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import dns.message
 import dns.rrset
 import pytest
 
-from enforcer.abi import MAX_LEARNED
+from enforcer.abi import MAX_LEARNED, MAX_QUERIES
 from tests.lab.asking import OPENED_WITHIN_S, ask, await_open, held, is_open
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import Host, connected
 from tests.lab.lab import Lab
+from tests.lab.namespace import Namespace
 from tests.lab.topology import RESOLVERS
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
 FLOOD = 50_000
+NOBODY = 65534
+# The client waits for 5 s.
+ANSWERED_WITHIN_S = 4.5
 # Two rounds of the daemon's own look-around, and the writing.
 MADE_GOOD_WITHIN_S = 30
 
@@ -66,6 +73,61 @@ def test_a_flood_of_other_answers_changes_nothing(shared_lab: Lab) -> None:
         flooding.join()
     assert not is_open(net.host, "198.18.99.99")
     assert not is_open(net.host, "198.18.99.98")
+
+
+@contextlib.contextmanager
+def asking_without_end(namespace: Namespace, user: int = 0) -> Iterator[None]:
+    """Keep a process of *user* asking the second resolver for permitted names."""
+    script = Path(__file__).with_name("ask_without_end.py")
+    allowed = os.sched_getaffinity(0)
+    cpu = min(allowed)
+    argv = namespace.command(sys.executable, script, RESOLVERS[1], FRESH_ZONE, str(cpu), user=user)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"asking\n"
+            # An LRU map has lists for each CPU: a flood drops the entries of its own first.
+            os.sched_setaffinity(0, {cpu})
+            yield
+        finally:
+            os.sched_setaffinity(0, allowed)
+            process.kill()
+
+
+def received(namespace: Namespace) -> int:
+    """Return how many packets the interfaces of *namespace* have received."""
+    lines = Path(f"/proc/{namespace.pid}/net/dev").read_text("utf-8").splitlines()[2:]
+    return sum(int(line.partition(":")[2].split()[1]) for line in lines)
+
+
+@pytest.mark.parametrize("origin", ["user", "container"])
+def test_a_flood_of_permitted_queries_is_forgotten_alone(
+    lab: Lab, policy: str, origin: str
+) -> None:
+    """Others' queries are remembered until they are answered, however many one asker has.
+
+    One process could ask for permitted names so fast that the map dropped other queries
+    before their answers came, and first connections were refused.
+    """
+    net = lab.net
+    # Never answered, and no burden for the name server that answers the others.
+    net.world.nft(
+        "table inet lab_silent { chain silent { type filter hook prerouting priority raw\n"
+        f"ip6 daddr {RESOLVERS[1]} udp dport 53 drop\n}}\n}}"
+    )
+    namespace, user = (net.host, NOBODY) if origin == "user" else (net.container, 0)
+    answer_at_once = lab.nameserver.respond
+
+    def answer_late(wire: bytes, max_size: int) -> bytes | None:
+        enough = received(net.world) + 2 * MAX_QUERIES
+        until(lambda: received(net.world) > enough, ANSWERED_WITHIN_S, "a map full of queries")
+        return answer_at_once(wire, max_size)
+
+    with running(net, policy) as enforcer, asking_without_end(namespace, user):
+        lab.nameserver.respond = answer_late  # type: ignore[method-assign]
+        made = connect_to_answers(net.host, FRESH_ZONE, family=4, count=10, label="calm")
+        assert (made.ok, made.refused, made.unanswered) == (10, 0, 0)
+        assert enforcer.status()["learning"]["excess"] > 0
 
 
 def test_queries_for_other_names_change_nothing(shared_lab: Lab, enforcer: Enforcer) -> None:

@@ -296,8 +296,8 @@ def test_new_ports_make_room_for_themselves() -> None:
     """A reload can't exceed the capacity either; what goes is deleted."""
     held = bindings(capacity=2)
     observe(held, "a.example", ["198.18.0.1"], 0.0, ttl_s=100)
-    observe(held, "b.example", ["198.18.0.2"], 0.0, ttl_s=200)
-    policy = grants("a.example", "b.example", ports=(443, 5000))
+    observe(held, "a.example", ["198.18.0.2"], 0.0, ttl_s=200)
+    policy = grants("a.example", ports=(443, 5000))
     change = held.retain(policy, 1.0, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
     assert targets(change.rewrite) == [("198.18.0.2", 5000)]
     assert ("198.18.0.1", 443) in targets(change.delete)

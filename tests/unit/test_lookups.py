@@ -11,13 +11,15 @@ import dns.name
 import dns.rcode
 
 from enforcer.core.policy import Policy, parse_policy
-from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.lookups import MAX_SOON, Lookups
 from enforcer.daemon.problems import MAX_NAMED, Problems
+from enforcer.edge.resolver import TIMEOUT_S as QUERY_TIMEOUT_S
 from enforcer.edge.resolver import Resolver
 from tests.unit.nano import Asked, Nano, reply
 
 LOCALHOST = (ipaddress.ip_address("127.0.0.1"),)
 TIMEOUT_S = 60.0
+SILENT_ZONE = dns.name.from_text("silent.example")
 
 
 def policy(hosts: int) -> Policy:
@@ -36,10 +38,14 @@ def everything(asked: Asked) -> Sequence[bytes]:
     return [reply(asked, "60 198.18.0.1", "60 2001:db8::1")]
 
 
-def made(server: Nano, problems: Problems) -> Lookups:
+def made(server: Nano, problems: Problems, timeout_s: float = QUERY_TIMEOUT_S) -> Lookups:
     """Return lookups that ask *server* and learn nothing."""
     return Lookups(
-        lambda _answer, _origin: None, problems, lambda to: Resolver(to, port=server.port)
+        lambda _answer, _origin: None,
+        problems,
+        lambda to, *, concurrency: Resolver(
+            to, port=server.port, timeout_s=timeout_s, concurrency=concurrency
+        ),
     )
 
 
@@ -114,3 +120,28 @@ def test_a_cut_answer_to_a_running_lookup_starts_no_other() -> None:
     with Nano(everything) as server:
         asyncio.run(look_up(server))
     assert len(server.asked) <= 2
+
+
+def test_names_of_the_policy_do_not_queue_behind_cut_answers() -> None:
+    """The owner of a zone below a wildcard could keep listed hosts from being looked up.
+
+    He answered cut short, as often as anybody asked, and our own lookups not at all:
+    these held the places, here and at the resolver, of those that the policy asks for.
+    """
+
+    def handler(asked: Asked) -> Sequence[bytes]:
+        return [] if asked.name.is_subdomain(SILENT_ZONE) else everything(asked)
+
+    async def look_up(server: Nano) -> None:
+        lookups = made(server, Problems(), timeout_s=TIMEOUT_S)
+        lookups.use(policy(0), LOCALHOST, time.monotonic())
+        for number in range(MAX_SOON):
+            lookups.soon(dns.name.from_text(f"n{number}", SILENT_ZONE))
+        lookups.use(policy(50), LOCALHOST, time.monotonic())
+        await asyncio.wait_for(lookups.first(TIMEOUT_S), TIMEOUT_S / 2)
+
+    with Nano(handler) as server:
+        asyncio.run(look_up(server))
+    listed = {asked.name for asked in server.asked if not asked.name.is_subdomain(SILENT_ZONE)}
+    assert len(listed) == 50
+    assert any(asked.name.is_subdomain(SILENT_ZONE) for asked in server.asked)

@@ -30,7 +30,7 @@ class Setting:
         self.resolver = FakeResolver(addresses, ttl_s=ttl_s)
         self.problems = Problems()
         self.seen: list[str] = []
-        self.lookups = Lookups(self._observe, self.problems, lambda _resolvers: self.resolver)
+        self.lookups = Lookups(self._observe, self.problems, lambda _resolvers, **_: self.resolver)
 
     def _observe(self, answer: Answer, origin: Origin) -> None:
         assert origin is Origin.RESOLVER
