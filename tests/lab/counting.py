@@ -111,17 +111,28 @@ class Counter:
     def attach(self, host: Namespace, name: str, parent: int, filter_name: str) -> None:
         """Put it on a hook of the interface *name*, which gets the qdisc if it has none."""
         host.run("tc", "qdisc", "add", "dev", name, "clsact", check=False)
+        self._put(host, "add-filter", name, parent, (_HANDLE, PRIORITY, filter_name))
+
+    def replace(
+        self, host: Namespace, name: str, parent: int, theirs: tuple[int, int, str]
+    ) -> None:
+        """Put it in the place of a filter, known by its handle, priority and name."""
+        self._put(host, "replace-filter", name, parent, theirs)
+
+    def _put(
+        self, host: Namespace, how: str, name: str, parent: int, place: tuple[int, int, str]
+    ) -> None:
+        handle, priority, filter_name = place
 
         def put() -> None:
             with IPRoute() as netlink:
-                index = socket.if_nametoindex(name)
                 netlink.tc(
-                    "add-filter",
+                    how,
                     "bpf",
-                    index,
-                    _HANDLE,
+                    socket.if_nametoindex(name),
+                    handle,
                     parent=parent,
-                    info=PRIORITY << 16 | socket.htons(_ETH_P_ALL),
+                    info=priority << 16 | socket.htons(_ETH_P_ALL),
                     fd=self._program,
                     name=filter_name,
                     direct_action=True,

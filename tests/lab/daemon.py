@@ -45,10 +45,14 @@ class Enforcer:
         net: the lab; its host is the machine enforced on.
         policy: text of the policy file.
         name: tells several on one host apart; each has a runtime directory of its own.
+        code: folder with the package; None: the one of this checkout.
     """
 
-    def __init__(self, net: Topology, policy: str, name: str = "enforcer") -> None:
+    def __init__(
+        self, net: Topology, policy: str, name: str = "enforcer", code: Path | None = None
+    ) -> None:
         self._net = net
+        self._env = {} if code is None else {"PYTHONPATH": str(code)}
         self.directory = net.directory / name
         self.directory.mkdir(exist_ok=True)
         self.runtime_dir = self.directory / "run"
@@ -62,6 +66,11 @@ class Enforcer:
         """The daemon's process, started with :meth:`start`."""
         assert self._process is not None, "the daemon was not started"
         return self._process
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started, with :meth:`start`, whatever became of it."""
+        return self._process is not None
 
     @property
     def log(self) -> str:
@@ -89,7 +98,7 @@ class Enforcer:
                     str(self._net.cgroup),
                     *options,
                 ),
-                env={"NOTIFY_SOCKET": str(path)},
+                env={"NOTIFY_SOCKET": str(path)} | self._env,
                 stdout=log,
                 stderr=log,
             )

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
+from enforcer.core.interfaces import Program
+from enforcer.edge.filters import HOOKS
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt
+from tests.lab.counting import counter
 from tests.lab.daemon import Enforcer, running
-from tests.lab.guarded import connect, connected, listener
+from tests.lab.guarded import connected
 from tests.lab.lab import Lab
-from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.registry import DENIED
+from tests.lab.topology import BRIDGE, UPLINK
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
 # A round of the daemon's look-around, and what a busy machine adds to it.
 REPAIRED_WITHIN_S = 15
-_ANSWERS = 2_000
-_DENIALS = 3_000
-_OTHER_ZONE = "other.lab.test"
-
-# As many refused connections as the argument says, to ever other addresses.
-_DENIED = """
-import socket, sys
-for number in range(int(sys.argv[1])):
-    with socket.socket() as sock:
-        try:
-            sock.connect((f"198.19.{200 + number // 250}.{1 + number % 250}", 443))
-        except ConnectionRefusedError:
-            continue
-        sys.exit("connected")
-"""
 
 
 def is_closed(lab: Lab) -> bool:
@@ -131,6 +119,31 @@ def test_another_tool_that_deletes(lab: Lab, policy: str, damage: tuple[str, ...
         assert learns(lab, "after")
 
 
+@pytest.mark.parametrize("interface", [UPLINK, BRIDGE])
+def test_another_tool_that_swaps_a_program(lab: Lab, policy: str, interface: str) -> None:
+    """Another program under the name, handle and priority of our filter: ours comes back."""
+    ours = Program.DNS_ANSWER if interface == UPLINK else Program.FORWARD_MARK
+    hook, handle = HOOKS[ours]
+    host = lab.net.host
+
+    def places() -> list[tuple[int, str]]:
+        """Return priority and program of what runs there."""
+        listed = host.run("tc", "-j", "filter", "show", "dev", interface, "ingress").stdout
+        return [
+            (each["pref"], each["options"]["prog"]["id"])
+            for each in json.loads(listed)
+            if "options" in each
+        ]
+
+    with running(lab.net, policy) as enforcer, counter(ours.value) as stranger:
+        [before] = places()
+        stranger.replace(host, interface, hook, (handle, before[0], f"enforcer/{ours.value}"))
+        until(lambda: places() == [before], REPAIRED_WITHIN_S, "our program to come back")
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+        assert is_closed(lab)
+        assert learns(lab, "after")
+
+
 @pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
 @pytest.mark.parametrize("origin", ["host", "container"])
 def test_a_connection_opened_before(lab: Lab, policy: str, origin: str, version: int) -> None:
@@ -146,95 +159,6 @@ def test_a_connection_opened_before(lab: Lab, policy: str, origin: str, version:
             theirs.settimeout(0.5)
             with pytest.raises((TimeoutError, ConnectionResetError)):
                 theirs.recv(100)
-
-
-_HELPER = """
-table ip lab_helper {
-  counter related { }
-  ct helper ftp { type "ftp" protocol tcp; }
-  chain output {
-    type filter hook output priority 0
-    tcp dport 21 ct helper set "ftp"
-    ct state related tcp flags syn counter name related
-  }
-}
-"""
-
-
-def test_a_connection_tracking_helper(lab: Lab) -> None:
-    """What FTP's control connection announces is RELATED, and not permitted for that.
-
-    The server of a permitted name names a port of its own; the helper of connection
-    tracking, which an administrator set up for others, expects the connection.
-    """
-    lab.net.host.nft(_HELPER)
-    address, port = ALLOWED.addresses[0], 2000
-    announced = (
-        f"227 Entering Passive Mode ({address.replace('.', ',')},{port >> 8},{port & 255})\r\n"
-    )
-
-    def follows() -> str:
-        with (
-            listener(lab.net.world, address, port),
-            connected(lab.net.host, lab.net.world, address, 21) as (ours, theirs),
-        ):
-            # The helper reads from the first whole line on.
-            theirs.sendall(b"220 welcome\r\n")
-            assert ours.recv(100)
-            theirs.sendall(announced.encode())
-            assert ours.recv(100) == announced.encode()
-            return connect(lab.net.host, address, port)
-
-    assert follows() == "connected"
-    listed = lab.net.host.run("nft", "list", "counter", "ip", "lab_helper", "related").stdout
-    assert "packets 1 " in listed, "the helper expected nothing"
-    policy = "version: 1\norganization: lab\nhosts: ['registry.allowed.test:21']\n"
-    with running(lab.net, policy):
-        assert follows() == "ECONNREFUSED"
-
-
-@pytest.fixture
-def flooded(lab: Lab, policy: str) -> Iterator[Lab]:
-    """Return a lab with a daemon and a zone of names that nobody permitted."""
-    lab.nameserver.fresh(_OTHER_ZONE)
-    assert is_open(lab)
-    with running(lab.net, policy):
-        yield lab
-
-
-def test_a_flood_of_answers(flooded: Lab) -> None:
-    """Those of other names cost nothing that a permitted one needs."""
-    host = flooded.net.host
-    flood = threading.Thread(
-        target=lambda: connect_to_answers(host, _OTHER_ZONE, family=4, count=_ANSWERS)
-    )
-    flood.start()
-    try:
-        assert learns(flooded, "during")
-    finally:
-        flood.join()
-    assert is_closed(flooded)
-
-
-def test_a_flood_of_permitted_names(flooded: Lab) -> None:
-    """A wildcard's names are anybody's to make up; each new one still works at once."""
-    made = connect_to_answers(flooded.net.host, FRESH_ZONE, family=4, count=_ANSWERS, label="flood")
-    assert made.ok == _ANSWERS
-    assert is_closed(flooded)
-
-
-def test_a_flood_of_denials(flooded: Lab) -> None:
-    """Refusing takes nothing from what is permitted."""
-    host = flooded.net.host
-    flood = threading.Thread(
-        target=lambda: host.run(sys.executable, "-c", _DENIED, str(_DENIALS), timeout_s=100)
-    )
-    flood.start()
-    try:
-        assert learns(flooded, "during")
-    finally:
-        flood.join()
-    assert is_closed(flooded)
 
 
 def test_a_socket_that_was_open_before_it_was_used(lab: Lab, policy: str) -> None:

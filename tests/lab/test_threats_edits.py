@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
 from tests.lab.asking import is_open
@@ -19,15 +21,40 @@ pytestmark = pytest.mark.root
 # A round of the daemon's look-around, and what a busy machine adds to it.
 REPAIRED_WITHIN_S = 15
 PUT_BACK, OPENED = "is put back", f"somebody else opened {DENIED.addresses[0]} port 443"
+
+
+class Edit(NamedTuple):
+    """What is done to the table, what the log says of it, and what it would let out."""
+
+    command: str
+    told: str = PUT_BACK
+    origin: str = "host"
+    address: str = DENIED.addresses[0]
+
+
 EDITS = {
-    "a rule before ours": ("insert rule inet enforcer output accept", PUT_BACK),
-    "no rules": ("flush chain inet enforcer output", PUT_BACK),
-    "a rule deep inside": ("insert rule inet enforcer destinations accept", PUT_BACK),
-    "a table that sleeps": ("add table inet enforcer { flags dormant; }", PUT_BACK),
-    "a network": ("add element inet enforcer networks4 { 198.18.0.0/24 }", PUT_BACK),
-    "an address": (
-        f"add element inet enforcer allow4 {{ {DENIED.addresses[0]} . 443 timeout 1h }}",
-        OPENED,
+    "a rule before ours": Edit("insert rule inet enforcer output accept"),
+    "a rule for containers": Edit("insert rule inet enforcer forward accept", origin="container"),
+    "no rules": Edit("flush chain inet enforcer output"),
+    "no rules for containers": Edit("flush chain inet enforcer forward", origin="container"),
+    "a rule deep inside": Edit(
+        "insert rule inet enforcer destinations accept", address=DENIED.addresses[1]
+    ),
+    "a table that sleeps": Edit("add table inet enforcer { flags dormant; }"),
+    "a network": Edit("add element inet enforcer networks4 { 198.18.0.0/24 }"),
+    "a network of IPv6": Edit(
+        "add element inet enforcer networks6 { 2001:db8::/64 }",
+        origin="container",
+        address=DENIED.addresses[1],
+    ),
+    "an address": Edit(
+        f"add element inet enforcer allow4 {{ {DENIED.addresses[0]} . 443 timeout 1h }}", OPENED
+    ),
+    "an address of IPv6": Edit(
+        f"add element inet enforcer allow6 {{ {DENIED.addresses[1]} . 443 timeout 1h }}",
+        f"somebody else opened {DENIED.addresses[1]} port 443",
+        "container",
+        DENIED.addresses[1],
     ),
 }
 
@@ -43,14 +70,15 @@ def test_another_tool_that_edits(lab: Lab, policy: str, how: str) -> None:
 
     Whether the chains were there was all that was looked at: an edited one stayed so.
     """
-    edit, told = EDITS[how]
-    host, address = lab.net.host, DENIED.addresses[0]
+    edit, host = EDITS[how], lab.net.host
+    origin: Namespace = getattr(lab.net, edit.origin)
+    assert is_open(origin, edit.address)
     with running(lab.net, policy) as enforcer:
-        assert not is_open(host, address)
-        host.nft(edit)
+        assert not is_open(origin, edit.address)
+        host.nft(edit.command)
         look(host)
-        until(lambda: told in enforcer.log, REPAIRED_WITHIN_S, "the log to tell")
-        until(lambda: not is_open(host, address), REPAIRED_WITHIN_S, "the repair")
+        until(lambda: edit.told in enforcer.log, REPAIRED_WITHIN_S, "the log to tell")
+        until(lambda: not is_open(origin, edit.address), REPAIRED_WITHIN_S, "the repair")
         assert is_open(host, ALLOWED.addresses[0])
         made = connect_to_answers(host, FRESH_ZONE, family=4, count=20, label="after")
         assert (made.ok, made.refused) == (20, 0)
@@ -59,10 +87,14 @@ def test_another_tool_that_edits(lab: Lab, policy: str, how: str) -> None:
 
 SHOWN = {
     "a rule before ours": "chain output",
+    "a rule for containers": "chain forward",
+    "no rules for containers": "chain forward",
     "a rule deep inside": "chain destinations",
     "a table that sleeps": "the table itself",
     "a network": "set networks4",
+    "a network of IPv6": "set networks6",
     "an address": DENIED.addresses[0],
+    "an address of IPv6": DENIED.addresses[1],
 }
 
 
@@ -75,7 +107,7 @@ def test_status_shows_an_edit_and_its_repair(shared_lab: Lab, enforcer: Enforcer
     host = shared_lab.net.host
 
     def shown() -> bool:
-        host.nft(EDITS[how][0])  # again: the daemon may have been faster than the question
+        host.nft(EDITS[how].command)  # again: the daemon may have been faster than the question
         done = enforcer.cli("status", check=False)
         said = " ".join(done.stdout.split())
         return done.returncode == 1 and "problem somebody else" in said and SHOWN[how] in said
@@ -90,11 +122,12 @@ def test_status_shows_an_edit_and_its_repair(shared_lab: Lab, enforcer: Enforcer
 
 LEFT_OPEN = {
     "no rules": "what nothing permits passes these chains of the nftables table: output",
+    "no rules for containers": "nothing permits passes these chains of the nftables table: forward",
     "a table that sleeps": "what nothing permits passes these chains of the nftables table",
 }
 
 
-@pytest.mark.parametrize("how", [how for how in EDITS if how != "an address"])
+@pytest.mark.parametrize("how", [how for how in EDITS if not how.startswith("an address")])
 def test_status_without_a_daemon_reads_the_rules(lab: Lab, policy: str, how: str) -> None:
     """What a dead daemon left is compared with what it had applied.
 
@@ -103,7 +136,7 @@ def test_status_without_a_daemon_reads_the_rules(lab: Lab, policy: str, how: str
     with running(lab.net, policy) as enforcer:
         enforcer.kill()
         assert "still denying" in enforcer.cli("status", check=False).stdout
-        lab.net.host.nft(EDITS[how][0])
+        lab.net.host.nft(EDITS[how].command)
         done = enforcer.cli("status", check=False)
         said = " ".join(done.stdout.split())
         assert done.returncode == 3
