@@ -21,8 +21,9 @@ from enforcer.core.grants import MAX_PORTS, Grants
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host, merged
+from enforcer.core.known import Known
 from enforcer.core.mistakes import Path, mistakes, problem_at
-from enforcer.core.policy_form import DnsSection, Known, PolicyFile, host_or_entry
+from enforcer.core.policy_form import DnsSection, PolicyFile, host_or_entry
 from enforcer.core.presets import Choice
 from enforcer.errors import PolicyError, PolicyProblem
 

@@ -7,7 +7,6 @@ Schema, so that the two can't disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import (
@@ -33,68 +32,15 @@ from pydantic_core import CoreSchema, core_schema
 from enforcer.core import entries
 from enforcer.core.addresses import Address, Network
 from enforcer.core.faults import Fault, Faulty
-from enforcer.core.grants import Grants
 from enforcer.core.host_and_port import HTTPS, MAX_PORT
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host
-from enforcer.core.presets import Choice, choose, entries_schema, presets
+from enforcer.core.known import OWN_HOSTS, Known, Ports
+from enforcer.core.presets import Choice, choose, entries_schema
 from enforcer.core.wording import quoted
 
-DEFAULT_PORTS = (str(HTTPS),)
-OWN_HOSTS = "hosts"  # the origin of a host that no preset names
 DAY_S = 86400
 MAX_ORGANIZATION = 100  # characters, because messages of one line name it
-
-Ports: TypeAlias = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What hosts share with others: PolicyFile is validated in the context of one.
-
-    Attributes:
-        grants: of the policy before, whose hosts are used again where nothing has
-            changed: two policies of 100,000 hosts take little more than one.
-        ports: each tuple of ports that was seen, by itself.
-    """
-
-    grants: Grants
-    ports: dict[Ports, Ports] = field(default_factory=dict)
-
-    def host(self, entry: object) -> Host | None:
-        """Return the host of the policy before that *entry* stands for, if there is one.
-
-        It was valid then: most of a long policy that is read again need not be
-        validated again.
-        """
-        if isinstance(entry, str):
-            name, colon, port = entry.partition(":")
-            found = self._host(name)
-            ports = (port,) if colon else DEFAULT_PORTS
-            same = found and not found.private and ports == tuple(map(str, found.ports))
-        elif isinstance(entry, Mapping):
-            found = self._host(entry.get("host"))
-            same = found and _says(entry, found)
-        else:
-            return None
-        return found if same else None
-
-    def _host(self, text: object) -> Host | None:
-        if not isinstance(text, str) or text in presets():
-            return None
-        found = self.grants.written(text)
-        # What a preset names may be wider than what an operator may write.
-        return found if isinstance(found, Host) and found.origin == OWN_HOSTS else None
-
-
-def _says(entry: Mapping[str, object], host: Host) -> bool:
-    """Tell whether *entry*, of that name, is good for *host* as it is."""
-    ports = entry.get("ports", [HTTPS])
-    # By type: true is equal to 1.
-    if not isinstance(ports, list) or any(type(port) is not int for port in ports):
-        return False
-    same = entry.get("private", False) is host.private and entry.keys() <= ENTRY_KEYS
-    return same and tuple(sorted(set(ports))) == host.ports
 
 
 def _form(value: object) -> str | None:
@@ -175,9 +121,6 @@ class HostEntry(_Section):
     private: Annotated[
         bool, Field(description="may have addresses in RFC 1918, ULA and CGNAT networks")
     ] = False
-
-
-ENTRY_KEYS = frozenset(HostEntry.model_fields)
 
 
 class DnsSection(_Section):

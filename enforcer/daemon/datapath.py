@@ -13,13 +13,14 @@ from pathlib import Path
 from enforcer.core.addresses import Address
 from enforcer.core.changes import Change, Element, timed
 from enforcer.core.grants import Grants
-from enforcer.core.interfaces import DEFAULT_EXEMPT, Network, Program
+from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Mode, Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
+from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.live import LiveConnections
-from enforcer.edge.bpf import program_id
-from enforcer.edge.cgroup import PROGRAM, CgroupHook, mount_cgroup2
+from enforcer.daemon.placement import Placement
+from enforcer.edge.cgroup import PROGRAM
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -28,9 +29,6 @@ from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
-from enforcer.kernel_checks.cgroup2 import mounts
-
-MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 class Datapath:
@@ -67,20 +65,16 @@ class Datapath:
         judged = self.firewall.summary().mode is Mode.ENFORCE
         self._live = LiveConnections(self.links, judged=judged)
         self._capabilities = capabilities
-        self.hook = CgroupHook(cgroup or _cgroup2_root() or mount_cgroup2(runtime.cgroup))
+        root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
-        self._descriptors = {
-            Program.DNS_QUERY: self.programs.dns_query,
-            Program.DNS_ANSWER: self.programs.dns_answer,
-            Program.FORWARD_MARK: self.programs.forward_mark,
-        }
-        self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
+        self._placement = Placement(self.filters, self.programs)
+        self._bridge = Bridge(root, self.programs.connect_mark)
+        self._bridged = False
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
         self._uplinks: frozenset[str] = frozenset()
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
-        self._program_id: int | None = None
 
     @property
     def uplinks_moved(self) -> bool:
@@ -115,16 +109,14 @@ class Datapath:
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
         before, self._predecessor = self._predecessor, None
-        if before is not None and before.cgroup != str(self.hook.path):
+        if before is not None and before.cgroup != self._bridge.cgroup:
             teardown.detach(before)
             before = None
         stale = () if before is None else before.program_ids
-        self._program_id = program_id(self.programs.connect_mark)
+        self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
         self._record(*stale)
-        self.hook.attach(self.programs.connect_mark)
-        for old in stale:
-            self.hook.detach(old)
+        self._bridge.attach(stale)
         self._record()
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
@@ -138,50 +130,16 @@ class Datapath:
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
-        refused = self._attach(network)
-        try:
-            self._bridge_again()
-        except DatapathError as exc:
-            refused[PROGRAM] = exc
+        refused = self._placement.follow(network)
+        if self._bridged:
+            try:
+                self._bridge.restore()
+            except DatapathError as exc:
+                refused[PROGRAM] = exc
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
             self._record_later()
-        return refused
-
-    def _bridge_again(self) -> None:
-        if self._program_id is None:
-            return
-        marking = self.hook.attached()
-        if self._program_id not in marking:
-            self.hook.attach(self.programs.connect_mark)
-        if set(marking) - {self._program_id}:
-            # A sock_ops program can't tell network namespaces apart before Linux kernel
-            # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
-            # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
-            raise DatapathError(
-                f'another enforcer marks connections of cgroup "{self.hook.path}" too: '
-                "first connections to what both permit may be refused",
-                hint="give each a cgroup of its own with --cgroup",
-            )
-
-    def _attach(self, network: Network) -> dict[str, DatapathError]:
-        refused: dict[str, DatapathError] = {}
-        attached = self.filters.attached()
-        unwanted: dict[int, frozenset[Program]] = {}
-        for interface in network.interfaces:
-            there = attached.get(interface.index, {})
-            wanted = network.programs(interface)
-            if surplus := there.keys() - wanted:
-                unwanted[interface.index] = frozenset(surplus)
-            # Those of an earlier process have other ids and are replaced.
-            missing = {p: self._descriptors[p] for p in wanted if there.get(p) != self._ids[p]}
-            if missing:
-                try:
-                    self.filters.attach(interface, missing)
-                except DatapathError as exc:
-                    refused[interface.name] = exc
-        self.filters.detach(unwanted)
         return refused
 
     def record(self) -> bool:
@@ -190,11 +148,11 @@ class Datapath:
 
     def _record(self, *stale: int) -> bool:
         # Before connect_mark is attached there is a predecessor's record to keep.
-        if self._program_id is None:
+        if not self._bridged:
             return False
         attachments = Attachments(
-            cgroup=str(self.hook.path),
-            program_ids=(self._program_id, *stale),
+            cgroup=self._bridge.cgroup,
+            program_ids=(self._bridge.program_id, *stale),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,
@@ -273,7 +231,7 @@ class Datapath:
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
-        self._program_id = None
+        self._bridged = False
         teardown.remove(self.firewall, self.filters, self._runtime)
 
     def close(self) -> None:
@@ -286,8 +244,3 @@ class Datapath:
 
 def _new_nonce() -> int:
     return secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
-
-
-def _cgroup2_root() -> Path | None:
-    mounted = mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape"))
-    return Path(mounted[0]) if mounted else None

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.core.grants import Grants
+from enforcer.core.known import ENTRY_KEYS
 from enforcer.core.policy import Policy, parse_policy
+from enforcer.core.policy_form import HostEntry
 from enforcer.errors import PolicyError, PolicyProblem
 
 HEAD = "version: 1\norganization: acme\nregistries: [docker-hub]\nhosts:\n"
@@ -74,6 +76,11 @@ def test_a_file_means_the_same_whatever_was_before(entries: list[str]) -> None:
         assert again.problems == fresh.problems
     else:
         assert again == fresh
+
+
+def test_keys_of_an_entry_are_those_of_its_form() -> None:
+    """An entry with a key that is none must be validated, and refused, again."""
+    assert frozenset(HostEntry.model_fields) == ENTRY_KEYS
 
 
 def test_all_of_an_unchanged_file_is_used_again() -> None:

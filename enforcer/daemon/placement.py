@@ -1,0 +1,56 @@
+"""Which tc program is on which interface, kept as the network needs it.
+
+Blocking, as the rest of the data path.
+"""
+
+from __future__ import annotations
+
+from enforcer.core.interfaces import Network, Program
+from enforcer.edge.bpf import program_id
+from enforcer.edge.filters import Filters
+from enforcer.edge.programs import Programs
+from enforcer.errors import DatapathError
+
+
+class Placement:
+    """Puts the programs on interfaces, as filters.
+
+    Args:
+        filters: of the machine.
+        programs: loaded; they stay the caller's to close.
+
+    Raises:
+        DatapathError: the kernel refuses; every method may.
+    """
+
+    def __init__(self, filters: Filters, programs: Programs) -> None:
+        self._filters = filters
+        self._descriptors = {
+            Program.DNS_QUERY: programs.dns_query,
+            Program.DNS_ANSWER: programs.dns_answer,
+            Program.FORWARD_MARK: programs.forward_mark,
+        }
+        self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
+
+    def follow(self, network: Network) -> dict[str, DatapathError]:
+        """Put each program where it belongs in *network*, and take it from everywhere else.
+
+        Returns: what stands in the way, by the name of the interface.
+        """
+        refused: dict[str, DatapathError] = {}
+        attached = self._filters.attached()
+        unwanted: dict[int, frozenset[Program]] = {}
+        for interface in network.interfaces:
+            there = attached.get(interface.index, {})
+            wanted = network.programs(interface)
+            if surplus := there.keys() - wanted:
+                unwanted[interface.index] = frozenset(surplus)
+            # Those of an earlier process have other ids and are replaced.
+            missing = {p: self._descriptors[p] for p in wanted if there.get(p) != self._ids[p]}
+            if missing:
+                try:
+                    self._filters.attach(interface, missing)
+                except DatapathError as exc:
+                    refused[interface.name] = exc
+        self._filters.detach(unwanted)
+        return refused
