@@ -23,6 +23,9 @@ class Bridge:
         cgroup: the directory it is attached to.
         connect_mark: descriptor of the program; stays the caller's to close.
 
+    Attributes:
+        put_back: what the last look found taken off, in words.
+
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
@@ -32,6 +35,7 @@ class Bridge:
         self._connect_mark = connect_mark
         self.cgroup = str(cgroup)
         self.program_id = program_id(connect_mark)
+        self.put_back: tuple[str, ...] = ()
 
     def attach(self, stale: Iterable[int]) -> None:
         """Attach it in the place of the programs with the ids *stale*."""
@@ -42,8 +46,10 @@ class Bridge:
     def restore(self) -> None:
         """Attach it again if somebody took it away; another beside it is an error."""
         marking = self._hook.attached()
+        self.put_back = ()
         if self.program_id not in marking:
             self._hook.attach(self._connect_mark)
+            self.put_back = (f"connect_mark was taken off cgroup {self.cgroup}",)
         if set(marking) - {self.program_id}:
             # A sock_ops program can't tell network namespaces apart before Linux kernel
             # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in

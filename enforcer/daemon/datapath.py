@@ -115,9 +115,9 @@ class Datapath:
         stale = () if before is None else before.program_ids
         self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
-        self._record(*stale)
+        self.record(*stale)
         self._bridge.attach(stale)
-        self._record()
+        self.record()
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
         """Trust *resolvers*, and put each program on the interfaces where it belongs now.
@@ -142,11 +142,13 @@ class Datapath:
             self._record_later()
         return refused
 
-    def record(self) -> bool:
-        """Have the record say what is attached; return whether it did not."""
-        return self._record()
+    @property
+    def put_back(self) -> tuple[str, ...]:
+        """What the last `follow` found taken off, in words; its programs are where they were."""
+        return self._placement.put_back + self._bridge.put_back
 
-    def _record(self, *stale: int) -> bool:
+    def record(self, *stale: int) -> bool:
+        """Have the record say what is attached, *stale* too; return whether it did not."""
         # Before connect_mark is attached there is a predecessor's record to keep.
         if not self._bridged:
             return False
@@ -162,7 +164,7 @@ class Datapath:
     def _record_later(self) -> None:
         """Record as far as that works: enforcement goes on, and whoever looks after it tells."""
         with contextlib.suppress(RuntimeDirError):
-            self._record()
+            self.record()
 
     def enforce(
         self,

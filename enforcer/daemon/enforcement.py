@@ -13,13 +13,12 @@ from enforcer.core import answers
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding
 from enforcer.core.changes import Change
-from enforcer.core.judgement import in_words
 from enforcer.core.opened import Pair
 from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
-from enforcer.core.repairs import Repairs
 from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.drift import Drift
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
@@ -65,11 +64,11 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
-        self.repairs = Repairs()
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
         self._books = Books(policy, problems)
+        self.drift = Drift(datapath, kernel, self._books, self.take_events)
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
@@ -135,15 +134,16 @@ class Enforcement:
             wanted = self._followed()
             refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
             self._tell_refused(refused)
-            drift = await self.drift()
-            if drift:
-                LOGGER.warning("%s: it is put back", drift)
+            for taken_off in self._datapath.put_back:
+                self.drift.repaired(taken_off)
+            edited = await self.drift.found()
+            if edited:
                 await self._kernel.run(self._datapath.judge_anew)
-            if drift or self._datapath.uplinks_moved or wanted != self.in_force:
+            if edited or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
-            if drift:
-                self.repairs.add(drift, time.monotonic(), time.time())
+            if edited:
+                self.drift.repaired(edited)
             self.writer.put(await self._overload.check(self.take_events))
         except EnforcerError as exc:
             self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
@@ -182,32 +182,6 @@ class Enforcement:
     def hosts(self) -> tuple[Binding, ...]:
         """Return which addresses are open for each host."""
         return self._books.hosts()
-
-    async def drift(self) -> str | None:
-        """Return what somebody else changed of what is in force, in words; None: nothing."""
-        if edited := await self._kernel.run(self._datapath.firewall.edited, None):
-            return in_words(edited)
-        if strangers := await self._strangers():
-            address, port = min(strangers, key=str)
-            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
-            return f"somebody else opened {address} port {port}{more}"
-        return None
-
-    async def _strangers(self) -> frozenset[Pair]:
-        """Return what is open in the kernel though no answer opened it."""
-        firewall = self._datapath.firewall
-        touched = await self._kernel.run(firewall.touched)
-        if touched is None:
-            return frozenset()
-        before = self._books.pairs()
-        found = await self._kernel.run(firewall.open)
-        # Afterwards: what the packet path added was learned before.
-        learned = await self._kernel.run(self._datapath.programs.learned)
-        self.take_events()
-        strangers = found - before - learned.keys() - self._books.pairs()
-        if not strangers:
-            await self._kernel.run(firewall.accept, touched)
-        return strangers
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""

@@ -136,7 +136,7 @@ class Daemon:
             self._datapath,
             self._kernel,
             self._problems,
-            self._enforcement.repairs,
+            self._enforcement.drift.repaired,
         )
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)

@@ -19,6 +19,9 @@ class Placement:
         filters: of the machine.
         programs: loaded; they stay the caller's to close.
 
+    Attributes:
+        put_back: what the last look found taken off, in words.
+
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
@@ -31,6 +34,8 @@ class Placement:
             Program.FORWARD_MARK: programs.forward_mark,
         }
         self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
+        self._placed: set[tuple[int, Program]] = set()  # by index of the interface
+        self.put_back: tuple[str, ...] = ()
 
     def follow(self, network: Network) -> dict[str, DatapathError]:
         """Put each program where it belongs in *network*, and take it from everywhere else.
@@ -40,6 +45,8 @@ class Placement:
         refused: dict[str, DatapathError] = {}
         attached = self._filters.attached()
         unwanted: dict[int, frozenset[Program]] = {}
+        before, self._placed = self._placed, set()
+        taken_off: list[str] = []
         for interface in network.interfaces:
             there = attached.get(interface.index, {})
             wanted = network.programs(interface)
@@ -52,5 +59,13 @@ class Placement:
                     self._filters.attach(interface, missing)
                 except DatapathError as exc:
                     refused[interface.name] = exc
+                    continue
+            self._placed |= {(interface.index, program) for program in wanted}
+            taken_off += [
+                f"{program.value} was taken off {interface.name}"
+                for program in missing
+                if (interface.index, program) in before
+            ]
         self._filters.detach(unwanted)
+        self.put_back = tuple(sorted(taken_off))
         return refused

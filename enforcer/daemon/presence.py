@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+from collections.abc import Callable
 
 from enforcer.core.problem import Problem
-from enforcer.core.repairs import Repairs
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
@@ -16,7 +15,6 @@ from enforcer.edge.control import Server
 from enforcer.edge.inotify import FileEvents
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
-from enforcer.log import LOGGER
 
 KEY = "the runtime directory"
 # Not all is announced: a file system may be mounted over the directory.
@@ -37,7 +35,7 @@ class Presence:
         datapath: knows what to record; only touched on *kernel*.
         kernel: the thread for it.
         problems: told what can't be put back.
-        repairs: told what was.
+        repaired: told what was.
     """
 
     def __init__(
@@ -47,14 +45,14 @@ class Presence:
         datapath: Datapath,
         kernel: KernelThread,
         problems: Problems,
-        repairs: Repairs,
+        repaired: Callable[[str], None],
     ) -> None:
         self._runtime = runtime
         self._server = server
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
-        self._repairs = repairs
+        self._repaired = repaired
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,5 +89,4 @@ class Presence:
             missing.append("record")
         if missing:
             text = f"somebody removed from {self._runtime.path}: {', '.join(missing)}"
-            LOGGER.warning("%s: it is put back", text)
-            self._repairs.add(text, time.monotonic(), time.time())
+            self._repaired(text)

@@ -126,9 +126,9 @@ class Requests:
     async def _status(self, _query: Mapping[str, str]) -> dict[str, Any]:
         state, stats = await self._kernel.run(self._read_kernel)
         enforcement, problems = self._enforcement, self._problems.current()
-        if not state.edited and (drift := await enforcement.drift()):
+        if not state.edited and (drift := await enforcement.drift.found()):
             problems += (Problem(drift, status.REPAIR),)
-        repairs = enforcement.repairs.recent(time.monotonic())
+        repairs = enforcement.drift.recent()
         view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, repairs)
         view["addresses"] = len(enforcement)
         view["daemon"] = {

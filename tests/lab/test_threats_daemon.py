@@ -115,6 +115,8 @@ def test_another_tool_that_deletes(lab: Lab, policy: str, damage: tuple[str, ...
 
         until(told, 2, "the damage to be told")
         until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "the repair")
+        assert "is put back" in enforcer.log
+        assert enforcer.status()["repaired"]
         assert is_closed(lab)
         assert learns(lab, "after")
 
@@ -140,6 +142,8 @@ def test_another_tool_that_swaps_a_program(lab: Lab, policy: str, interface: str
         stranger.replace(host, interface, hook, (handle, before[0], f"enforcer/{ours.value}"))
         until(lambda: places() == [before], REPAIRED_WITHIN_S, "our program to come back")
         until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+        told = [each["text"] for each in enforcer.status()["repaired"]]
+        assert told == [f"{ours.value} was taken off {interface}"]
         assert is_closed(lab)
         assert learns(lab, "after")
 
