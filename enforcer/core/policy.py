@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from enforcer.core.addresses import Address, Network
+from enforcer.core.choices import Choice
 from enforcer.core.document import Value, load
 from enforcer.core.entries import too_many
 from enforcer.core.grants import MAX_PORTS, Grants
@@ -24,7 +25,6 @@ from enforcer.core.hosts import Host, merged
 from enforcer.core.known import Known
 from enforcer.core.mistakes import Path, mistakes, problem_at
 from enforcer.core.policy_form import DnsSection, PolicyFile, host_or_entry
-from enforcer.core.presets import Choice
 from enforcer.errors import PolicyError, PolicyProblem
 
 EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init --force` writes one")

@@ -31,12 +31,12 @@ from pydantic_core import CoreSchema, core_schema
 
 from enforcer.core import entries
 from enforcer.core.addresses import Address, Network
+from enforcer.core.choices import Choice, choose, entries_schema
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.host_and_port import HTTPS, MAX_PORT
 from enforcer.core.hostname import Pattern
 from enforcer.core.hosts import Host
 from enforcer.core.known import OWN_HOSTS, Known, Ports
-from enforcer.core.presets import Choice, choose, entries_schema
 from enforcer.core.wording import quoted
 
 DAY_S = 86400

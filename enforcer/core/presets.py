@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from enforcer.core.data import data_text
-from enforcer.core.faults import Fault, Faulty
+from enforcer.core.faults import Fault
 from enforcer.core.hostname import Pattern, parse_pattern
 from enforcer.core.wording import described, quoted, suggestion
 
@@ -33,14 +33,6 @@ class Purpose(enum.Enum):
     LAYERS = "layers"  # where the API redirects to
     SIGNATURES = "signatures"
     LOGIN = "login"  # signing in, and names that only redirect to the API
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A preset that an operator chose, and the hosts that it stands for there."""
-
-    preset: str
-    patterns: tuple[Pattern, ...]
 
 
 @dataclass(frozen=True)
@@ -206,60 +198,6 @@ def presets() -> Mapping[str, Preset]:
             hosts=(*own, *included),
         )
     return found
-
-
-def choose(entry: object) -> Choice:
-    """Read an entry under `registries`: a name, or a mapping from it to the parameters.
-
-    Raises:
-        Faulty: with all that is wrong with it.
-    """
-    name, arguments = _name_and_arguments(entry)
-    at = () if isinstance(entry, str) else (name,)
-    if name not in presets():
-        hint = suggestion(name, presets())
-        if "." in name:
-            hint = "a registry that isn't a preset goes under hosts:"
-        raise Faulty(Fault(at, f"{quoted(name)} is no preset", hint))
-    if not isinstance(arguments, Mapping):
-        reason = f"the parameters of {name} must be a mapping, not {described(arguments)}"
-        raise Faulty(Fault(at, reason, f"write {presets()[name].written()}"))
-    faults = presets()[name].faults(arguments)
-    found = tuple(Fault((*at, *fault.at), fault.reason, fault.hint) for fault in faults)
-    if found:
-        raise Faulty(*found)
-    return Choice(name, presets()[name].patterns(arguments))
-
-
-def _name_and_arguments(entry: object) -> tuple[str, object]:
-    if isinstance(entry, str):
-        return entry, {}
-    if isinstance(entry, Mapping) and len(entry) == 1:
-        [(name, arguments)] = entry.items()
-        return name, {} if arguments is None else arguments
-    reason = f"must be a preset, not {described(entry)}"
-    hint = f"write ghcr, or {presets()['ecr'].written()}"
-    if isinstance(entry, Mapping) and entry:
-        reason = f"must be one preset, not a mapping of {len(entry)} keys"
-        hint = "indent the parameters of a preset below its name"
-    raise Faulty(Fault((), reason, hint))
-
-
-def entries_schema() -> dict[str, Any]:
-    """Return the JSON Schema of an entry under `registries`."""
-    plain = [name for name, preset in presets().items() if not preset.required()]
-    return {
-        "oneOf": [
-            {"type": "string", "enum": plain},
-            {
-                "type": "object",
-                "properties": {name: preset.schema() for name, preset in presets().items()},
-                "additionalProperties": False,
-                "minProperties": 1,
-                "maxProperties": 1,
-            },
-        ]
-    }
 
 
 def _hosts(entry: Mapping[str, Any]) -> tuple[PresetHost, ...]:

@@ -21,6 +21,8 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdatatype import RdataType
 
+from tests.lab.forge import IPV6_FREEBIND
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 Handler: TypeAlias = "Callable[[dns.message.QueryMessage], dns.message.Message | bytes | None]"
 
-_IPV6_FREEBIND = 78  # linux/in6.h; Python has no name for it
 _UDP_DEFAULT_SIZE = 512  # RFC 1035 section 4.2.1
 _MAX_CHAIN = 16
 _FRESH = {
@@ -229,6 +230,6 @@ def _sockets(address: str) -> Iterator[socket.socket]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # An address that is local by route only can't be bound otherwise.
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         sock.bind((address, 53))
         yield sock

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from enforcer.core.ruleset import FULL
-from tests.lab.forge import forge
+from tests.lab.forge import forge_datagram
 from tests.lab.guarded import Host, connect, connected, element, udp
 from tests.lab.topology import BRIDGE, Topology
 
@@ -107,7 +107,7 @@ def test_an_announced_answer_to_a_forged_question_does_not_leave(
         udp(net.host, OWN[version], (OWN[version], 0)) as answering,
     ):
         host.enforce()
-        forge(net.container, (EVIL[version], DATA), (OWN[version], TFTP), READ)
+        forge_datagram(net.container, (EVIL[version], DATA), (OWN[version], TFTP), READ)
         assert asked.recv(100) == READ
         with pytest.raises(PermissionError):
             answering.sendto(b"out", (EVIL[version], DATA))
@@ -132,7 +132,7 @@ def test_an_announced_answer_that_is_forged_opens_no_way_out(
             host.enforce(capabilities=capabilities)
             with bound_to_the_bridge(net, asking, other):
                 asking.sendto(READ, (other, TFTP))
-            forge(net.container, (other, DATA), (own, asking.getsockname()[1]), b"forged")
+            forge_datagram(net.container, (other, DATA), (own, asking.getsockname()[1]), b"forged")
             assert asking.recv(100) == b"forged"
             assert announced(net)
             if gets_out:
@@ -157,12 +157,12 @@ def test_an_announced_answer_by_a_bridge_opens_no_other_way(
         for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
             net.host.run("conntrack", "-F")
             host.enforce(capabilities=capabilities)
-            forge(net.container, (other, DATA), (own, TFTP), READ)
+            forge_datagram(net.container, (other, DATA), (own, TFTP), READ)
             assert asked.recv(100) == READ
             with bound_to_the_bridge(net, answering, other):
                 answering.sendto(b"answer", (other, DATA))
             assert announced(net)
-            forge(net.container, (other, DATA), answering.getsockname()[:2], b"forged")
+            forge_datagram(net.container, (other, DATA), answering.getsockname()[:2], b"forged")
             assert answering.recv(100) == b"forged"
             if gets_out:
                 answering.sendto(b"out", (other, DATA))

@@ -17,7 +17,7 @@ from ipaddress import ip_address
 import pytest
 
 from enforcer.core.ruleset import FULL
-from tests.lab.forge import forge
+from tests.lab.forge import forge_datagram
 from tests.lab.guarded import Host, connected, element, udp
 from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
@@ -82,7 +82,7 @@ def test_a_question_to_a_bridge_answered_there_gets_no_way_out(net: Topology, ho
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode())
             asking.sendto(b"question", (EVIL[0], EVIL_PORT))
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
-            forge(net.container, (EVIL[0], EVIL_PORT), (OWN[0], PORT), b"forged")
+            forge_datagram(net.container, (EVIL[0], EVIL_PORT), (OWN[0], PORT), b"forged")
             assert asking.recv(100) == b"forged"
             if gets_out:
                 asking.sendto(b"out", (EVIL[0], EVIL_PORT))
@@ -107,7 +107,7 @@ def test_a_container_with_a_forged_source_gets_no_way_out(
         for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
             net.host.run("conntrack", "-F")
             host.enforce(capabilities=capabilities)
-            forge(net.container, (EVIL[version], EVIL_PORT), (target, PORT), b"forged")
+            forge_datagram(net.container, (EVIL[version], EVIL_PORT), (target, PORT), b"forged")
             assert server.recvfrom(100)[0] == b"forged"
             with contextlib.suppress(PermissionError):
                 server.sendto(b"out", (EVIL[version], EVIL_PORT))

@@ -11,7 +11,7 @@ import pytest
 from enforcer.core.destinations import Connection, Destination
 from enforcer.edge.conntrack import end_connections
 from tests.lab.daemon import running
-from tests.lab.forge import IPV6_FREEBIND, forge
+from tests.lab.forge import IPV6_FREEBIND, forge_datagram
 from tests.lab.guarded import Ends, connected, goes_on, udp
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
@@ -182,7 +182,7 @@ def test_what_was_prepared_to_look_like_a_question_is_no_way_out(
         if forger == "user":
             world.host.run(sys.executable, "-c", _FORGE, own, evil, str(EVIL_PORT), user=NOBODY)
         else:
-            forge(world.container, (evil, EVIL_PORT), (own, PORT), b"forged")
+            forge_datagram(world.container, (evil, EVIL_PORT), (own, PORT), b"forged")
         assert asked.recvfrom(100)[0] == b"forged"
         asked.sendto(b"out", (evil, EVIL_PORT))
         assert outside.recv(100) == b"out"

@@ -13,17 +13,9 @@ import dns.rrset
 import pytest
 
 from tests.lab.conftest import FRESH_ZONE
-from tests.lab.forging import (
-    answer,
-    ask,
-    family,
-    forge_datagram,
-    forge_segment,
-    framed,
-    kind,
-    question,
-)
+from tests.lab.forge import forge_datagram, forge_segment
 from tests.lab.lab import Lab
+from tests.lab.messages import answer, ask, family, framed, kind, question
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED
 from tests.lab.threats import Labs, both_families, reaches
@@ -101,7 +93,7 @@ def test_a_forged_answer_from_the_network(
                 other.id = asked.id
                 forged = answer(other, "other.example", evil)
             target = port + 1 if mistake == "port" else port
-            forge_datagram(lab.net.world, resolver, (own, target), forged.to_wire())
+            forge_datagram(lab.net.world, (resolver, 53), (own, target), forged.to_wire())
             if mistake != "port":
                 assert sock.recv(4096)
         return reaches(lab, "host", "tcp", evil)
@@ -132,7 +124,7 @@ def test_a_forged_answer_from_a_container(
             port = sock.getsockname()[1]
         forged = answer(asked, name, evil).to_wire()
         for target in (HOST[version], BRIDGE_ADDRESS[version]):
-            forge_datagram(container, resolver, (target, port), forged)
+            forge_datagram(container, (resolver, 53), (target, port), forged)
         return reaches(lab, "container", "tcp", evil)
 
     labs.refute(gets_out)
@@ -165,7 +157,7 @@ def test_a_forged_segment(
             sender: Namespace = getattr(lab.net, origin)
             # Four of the four thousand million places in a connection.
             for sequence in (0, 1, 1 << 31, (1 << 32) - 1):
-                forge_segment(sender, resolver, target, sequence, forged)
+                forge_segment(sender, (resolver, 53), target, sequence, forged)
             return reaches(lab, "host", "tcp", evil)
 
     labs.refute(gets_out)

@@ -9,9 +9,9 @@ from ipaddress import ip_address
 import pytest
 
 from tests.lab.connect import attempt, attempts
-from tests.lab.forging import ask, kind
 from tests.lab.guarded import connect, listener
 from tests.lab.lab import PORTS, Lab
+from tests.lab.messages import ask, kind
 from tests.lab.nameserver import Nameserver
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED

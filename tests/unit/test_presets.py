@@ -7,9 +7,10 @@ import urllib.parse
 
 import pytest
 
+from enforcer.core.choices import choose
 from enforcer.core.faults import Faulty
 from enforcer.core.hostname import InvalidHostname, parse_pattern
-from enforcer.core.presets import Preset, choose, presets
+from enforcer.core.presets import Preset, presets
 
 QUAY = [
     "quay.io",
