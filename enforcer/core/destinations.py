@@ -108,6 +108,14 @@ class Permitted:
     resolvers: frozenset[Address] = frozenset()
     pairs: frozenset[tuple[Address, int]] = field(default_factory=frozenset)
 
+    def __or__(self, other: Permitted) -> Permitted:
+        """Return what either lets out."""
+        return Permitted(
+            tuple(dict.fromkeys(self.networks + other.networks)),
+            self.resolvers | other.resolvers,
+            self.pairs | other.pairs,
+        )
+
     def covers(self, destination: Destination) -> bool:
         """Tell whether a first packet to *destination* would pass."""
         address, port = destination.address, destination.port

@@ -12,7 +12,7 @@ from pathlib import Path
 from enforcer.core import answers
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding
-from enforcer.core.changes import Change
+from enforcer.core.changes import Change, Element
 from enforcer.core.opened import Pair
 from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
@@ -142,6 +142,8 @@ class Enforcement:
             if edited or self._datapath.uplinks_moved or wanted != self.in_force:
                 await self._enforce(wanted)
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
+            elif OLDER in self._problems:
+                await self._end_older(self._books.elements())
             if edited:
                 self.drift.repaired(edited)
             self.writer.put(await self._overload.check(self.take_events))
@@ -208,20 +210,26 @@ class Enforcement:
             self._datapath.enforce, wanted.policy, wanted.resolvers, elements, now
         )
         self.in_force = wanted
-        try:
-            await self._kernel.run(
-                self._datapath.end_connections, wanted.policy, wanted.resolvers, elements, closed
-            )
-        except DatapathError as exc:
-            # They go on; whatever is opened from now on is judged.
-            text = f"connections opened before are not ended: {exc.message}"
-            self._problems.raise_(OLDER, Problem(text, exc.hint))
-        else:
-            self._problems.settle(OLDER)
+        await self._end_older(elements, closed)
         if wanted.notes:
             self._problems.raise_(NOTES, Problem("; ".join(wanted.notes), HINT))
         else:
             self._problems.settle(NOTES)
+
+    async def _end_older(
+        self, elements: Collection[Element], closed: Collection[Pair] = ()
+    ) -> None:
+        now = self.in_force
+        try:
+            await self._kernel.run(
+                self._datapath.end_connections, now.policy, now.resolvers, elements, closed
+            )
+        except DatapathError as exc:
+            # They go on until the next look; whatever is opened from now on is judged.
+            text = f"connections opened before are not ended: {exc.message}"
+            self._problems.raise_(OLDER, Problem(text, exc.hint))
+        else:
+            self._problems.settle(OLDER)
 
     async def _write(self, change: Change) -> None:
         await self._kernel.run(self._datapath.write, change, time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import Connection, Destination, Inside, Permitted
@@ -15,7 +16,7 @@ from enforcer.log import LOGGER
 
 
 class LiveConnections:
-    """Remembers what was permitted when the ruleset was last put in force.
+    """Remembers what was permitted when connections were last gone through.
 
     A connection outlives the lifetime of its address. So when enforcement begins, all
     end that the policy does not permit, or that could have been prepared to look as if
@@ -42,6 +43,8 @@ class LiveConnections:
     ) -> None:
         """End what may not go on under the ruleset that is in force now.
 
+        What it fails to end is ended by the next one that doesn't fail.
+
         Args:
             policy: in force now.
             resolvers: trusted now.
@@ -55,19 +58,25 @@ class LiveConnections:
             self._before = None
             return
         trusted = frozenset(resolvers)
-        before, self._before = self._before, Permitted(policy.networks, trusted)
+        current = Permitted(policy.networks, trusted)
+        before = self._before
         if before is not None:
-            before = Permitted(before.networks, before.resolvers, frozenset(removed))
-            if before == self._before:  # nothing was taken away
+            before |= Permitted(pairs=frozenset(removed))
+            if before == current:  # nothing was taken away
                 return
-        now = Permitted(policy.networks, trusted, pairs())
+            # Until it has worked, all that was permitted before is to be gone through.
+            self._before = before | current
         network = self._links.network(())
         exempt = {i.index for i in network.interfaces if network.role(i) is Role.EXEMPT}
         inside = Inside(self._links.routes(), exempt)
 
         @functools.cache
+        def now() -> Permitted:  # not before there is a connection: it takes a while
+            return replace(current, pairs=pairs())
+
+        @functools.cache
         def leaves_unpermitted(destination: Destination) -> bool:
-            return destination.address not in inside and not now.covers(destination)
+            return destination.address not in inside and not now().covers(destination)
 
         def unwanted(connection: Connection) -> bool:
             destination = connection.destination
@@ -78,5 +87,7 @@ class LiveConnections:
             forgeable = not connection.made_by_both and connection.origin not in inside
             return forgeable or leaves_unpermitted(destination)
 
-        if ended := end_connections(unwanted):
+        ended = end_connections(unwanted)
+        self._before = current
+        if ended:
             LOGGER.info("ended %d connections that the policy does not permit", ended)

@@ -18,6 +18,9 @@ class Problems:
     def __init__(self) -> None:
         self._current: dict[str, Problem] = {}
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._current
+
     def raise_(self, key: str, problem: Problem) -> None:
         """Record that *problem* exists; the key says whose it is."""
         if self._current.get(key) == problem:

@@ -23,6 +23,8 @@ _CLSACT = "clsact"
 _BPF = "bpf"
 _ETH_P_ALL = 0x0003
 _NAME_PREFIX = "enforcer/"
+# Ends the names of filters on a clsact that was there before them: it stays without them.
+_FOUND_CLSACT = "/found-clsact"
 # Low numbers run first, and an earlier filter that ends the chain would hide packets
 # from us. Ours always pass on, so they can run before anybody's.
 _PRIORITIES = range(1, 100)
@@ -66,9 +68,14 @@ class _Filter:
         """The program of ours, or of an earlier run, that it runs."""
         # By the handle too: a name is free for anybody to use.
         for program, place in HOOKS.items():
-            if place == (self.parent, self.handle) and self.name == _NAME_PREFIX + program.value:
+            name = self.name.removesuffix(_FOUND_CLSACT)
+            if place == (self.parent, self.handle) and name == _NAME_PREFIX + program.value:
                 return program
         return None
+
+    @property
+    def found_clsact(self) -> bool:
+        return self.name.endswith(_FOUND_CLSACT)
 
 
 class Filters:
@@ -95,9 +102,13 @@ class Filters:
             programs: their descriptors.
         """
         with translated(f'attach to interface "{interface.name}"'), _unless_gone():
-            self._ensure_clsact(interface)
+            made = self._made_clsact(interface)
+            present = tuple(self._filters(interface.index))
+            ours = [each for each in present if each.program is not None]
+            ending = "" if made or not all(each.found_clsact for each in ours) else _FOUND_CLSACT
             for program, fd in programs.items():
-                self._put(interface.index, program, fd)
+                name = _NAME_PREFIX + program.value + ending
+                self._put(interface.index, program, fd, name, present)
 
     def attached(self) -> dict[int, dict[Program, int]]:
         """Return the id of each program of ours, by the index of its interface."""
@@ -109,9 +120,9 @@ class Filters:
         return found
 
     def detach(self, unwanted: Mapping[int, Collection[Program]] | None = None) -> None:
-        """Take filters of ours away, and an emptied clsact with the last one.
+        """Take filters of ours away, and an emptied clsact that was made for them.
 
-        Filters of others stay, and so does the qdisc they need.
+        Filters of others stay, and so does the qdisc they need, or had made before.
 
         Args:
             unwanted: programs by the index of their interface; None: all of ours.
@@ -128,17 +139,18 @@ class Filters:
             self._netlink.ipr.tc(
                 "del-filter", _BPF, index, each.handle, parent=each.parent, info=each.info
             )
-        if ours and len(ours) == len(present):
+        if len(ours) == len(present) and any(not each.found_clsact for each in ours):
             self._netlink.ipr.tc("del", _CLSACT, index)
 
-    def _put(self, index: int, program: Program, fd: int) -> None:
+    def _put(
+        self, index: int, program: Program, fd: int, name: str, present: Collection[_Filter]
+    ) -> None:
         parent, handle = HOOKS[program]
-        present = tuple(self._listed(index, parent))
         old = next((each for each in present if each.program is program), None)
         if old is not None:
             handle, info = old.handle, old.info
         else:
-            info = _free_info(handle, present)
+            info = _free_info(handle, [each for each in present if each.parent == parent])
         self._netlink.ipr.tc(
             "replace-filter",
             _BPF,
@@ -147,23 +159,25 @@ class Filters:
             parent=parent,
             info=info,
             fd=fd,
-            name=_NAME_PREFIX + program.value,
+            name=name,
             direct_action=True,
         )
 
-    def _ensure_clsact(self, interface: Interface) -> None:
+    def _made_clsact(self, interface: Interface) -> bool:
+        """Make the qdisc; return whether it was not there yet."""
         try:
             self._netlink.ipr.tc("add", _CLSACT, interface.index)
         except NetlinkError as exc:
             if exc.code == errno.EEXIST:
                 self._refuse_ingress(interface)
-            elif exc.code in (errno.ENOENT, errno.EOPNOTSUPP):
+                return False
+            if exc.code in (errno.ENOENT, errno.EOPNOTSUPP):
                 raise DatapathError(
                     f'this kernel has no clsact qdisc for interface "{interface.name}"',
                     hint="load the module sch_ingress, or use a kernel with CONFIG_NET_SCH_INGRESS",
                 ) from exc
-            else:
-                raise
+            raise
+        return True
 
     def _refuse_ingress(self, interface: Interface) -> None:
         # Adding to its egress side would succeed, and run on ingress.

@@ -184,6 +184,36 @@ def test_filters_of_others_stay(
     assert shown(host, hook) == before
 
 
+def test_a_clsact_that_was_there_before_stays(host: Namespace, programs: Programs) -> None:
+    """Somebody made it who has no filter there yet, or none any more.
+
+    It went with the last filter of ours, and his next one had no place. Every run knows:
+    what is on it is replaced, extended and taken off by processes that did not find it.
+    """
+    host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    attach(host, {Program.DNS_QUERY: programs.dns_query})
+    for _ in range(2):
+        attach(host, descriptors(programs))
+    assert attached(host) == {"eth0": frozenset(Program)}
+    index = interface(host, "eth0").index
+    with_filters(host, lambda filters: filters.detach({index: {Program.DNS_QUERY}}))
+    detach(host)
+    assert attached(host) == {}
+    assert clsact(host)
+
+
+def test_a_clsact_that_others_came_to_later_goes_with_the_last_filter(
+    host: Namespace, programs: Programs
+) -> None:
+    """It was made for ours, of which one came after theirs."""
+    attach(host, {Program.DNS_QUERY: programs.dns_query})
+    host.run("tc", "filter", "add", "dev", "eth0", "ingress", *THEIR_FILTER)
+    attach(host, descriptors(programs))
+    host.run("tc", "filter", "del", "dev", "eth0", "ingress", "prio", "99")
+    detach(host)
+    assert not clsact(host)
+
+
 def test_an_ingress_qdisc_is_no_place(host: Namespace, programs: Programs) -> None:
     """What tc can have in place of clsact is left alone, and told with the remedy."""
     host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
