@@ -12,11 +12,13 @@ from typing import Any
 from enforcer import __version__, status
 from enforcer.abi import Stat
 from enforcer.core.asked import parse_asked
+from enforcer.core.denial_words import as_document
 from enforcer.core.explain import explain
 from enforcer.core.hostname import InvalidHostname
 from enforcer.core.problem import Problem
 from enforcer.core.target import parse_target
 from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
@@ -45,6 +47,7 @@ class Requests:
         runtime: held by this process.
         findings: of the kernel checks.
         follower: looks again after a reload.
+        denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
     """
@@ -58,6 +61,7 @@ class Requests:
         runtime: RuntimeDir,
         findings: Findings,
         follower: Follower,
+        denials: DenialLog,
         lock: asyncio.Lock,
         stop: asyncio.Event,
     ) -> None:
@@ -68,6 +72,7 @@ class Requests:
         self._runtime = runtime
         self._findings = findings
         self._follower = follower
+        self._denials = denials
         self._lock = lock
         self._stop = stop
         self._started = time.monotonic()
@@ -77,6 +82,7 @@ class Requests:
             "/status": self._status,
             "/hosts": self._hosts,
             "/explain": self._explain,
+            "/denials": self._show_denials,
         }
         self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
 
@@ -156,6 +162,15 @@ class Requests:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force
         return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
+
+    async def _show_denials(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        policy = self._enforcement.in_force.policy
+        return {
+            "denials": [
+                as_document(each, policy.organization, policy.mode)
+                for each in self._denials.records
+            ]
+        }
 
     async def _explain(self, query: Mapping[str, str]) -> dict[str, Any]:
         try:

@@ -26,6 +26,7 @@ EXCEPTIONS = {
     ("enforcer/edge/firewall.py", "enforcer.edge"),  # nft, nfnetlink and nflisting, its parts
     ("enforcer/edge/nfnetlink.py", "enforcer.edge"),  # nfmessages, what it sends
     ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
+    ("enforcer/edge/nflog.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/nft.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/caches.py", "subprocess"),  # the one that starts their tools
