@@ -85,6 +85,7 @@ class Denials:
     def __init__(self) -> None:
         self._kept: dict[int, Denial] = {}  # by number, oldest first
         self._open: dict[Attempt, int] = {}  # likewise
+        self._ended: list[Denial] = []  # and not told yet
         self._number = 0
         self.revision = 0
 
@@ -115,17 +116,16 @@ class Denials:
         return begun
 
     def over(self, now: float) -> tuple[Denial, ...]:
-        """Close the records whose window is over; return those with more than was told."""
-        done = []
+        """Close the records whose window is over; return those with more than was told, once."""
         for number in tuple(self._open.values()):
             if not self._is_over(self._kept[number], now):
                 break
-            done.append(self._close(number))
-        return tuple(each for each in done if each.count > 1)
+            self._close(number)
+        told, self._ended = tuple(self._ended), []
+        return told
 
-    @property
     def next_over(self) -> float | None:
-        """When the oldest window that is open ends; None if none is."""
+        """Return when the oldest window that is open ends; None if none is."""
         number = next(iter(self._open.values()), None)
         return None if number is None else self._kept[number].first + WINDOW_S
 
@@ -146,11 +146,11 @@ class Denials:
         # A clock that was put back ends a window too.
         return not 0 <= now - denial.first < WINDOW_S
 
-    def _close(self, number: int) -> Denial:
-        denial = self._kept[number]
+    def _close(self, number: int) -> None:
+        denial = replace(self._kept[number], over=True)
         del self._open[denial.attempt]
         if denial.count > 1:
             self.revision += 1
             denial = replace(denial, revision=self.revision)
-        self._kept[number] = replace(denial, over=True)
-        return self._kept[number]
+            self._ended.append(denial)
+        self._kept[number] = denial

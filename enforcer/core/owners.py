@@ -16,7 +16,7 @@ _PATTERNS = (
     # Kubernetes (kubelet's cgroup drivers): kubepods[-burstable]-pod<uid>.slice/cri-...scope.
     (
         "kubernetes",
-        rf"/kubepods.*[/-]pod(?P<pod>[0-9a-f_-]{{32,36}})(?:\.slice)?/(?:[\w-]+-)?{_ID}",
+        rf"kubepods.*[/-]pod(?P<pod>[0-9a-f_-]{{32,36}})(?:\.slice)?/(?:[\w-]+-)?{_ID}",
     ),
     # moby's daemon/oci_linux.go: docker-<id>.scope; docker/<id> with cgroupfs.
     ("docker", rf"/docker[/-]{_ID}(?:\.scope)?(?:/|$)"),

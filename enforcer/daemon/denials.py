@@ -81,7 +81,7 @@ class DenialLog:
             self._wait()
 
     def _wait(self) -> None:
-        ends = self.records.next_over
+        ends = self.records.next_over()
         self._timer = None
         if ends is not None:
             left_s = max(0.0, ends - time.time()) + TOLD_WITHIN_S
