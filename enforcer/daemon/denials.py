@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 
 from enforcer.core.denial_words import as_document
-from enforcer.core.denials import Attempt, Denial, Denials, Details
+from enforcer.core.denials import Denial, Denials
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.ruleset import DENIED_GROUP
+from enforcer.daemon.identity import Identity
 from enforcer.daemon.problems import Problems
-from enforcer.edge.nflog import LoggedPacket, PacketLog
+from enforcer.edge.nflog import PacketLog
 from enforcer.errors import DatapathError
 from enforcer.log import LOGGER
 
@@ -22,15 +23,12 @@ AT_ONCE = 32
 # Windows that end so soon after one another are told together.
 TOLD_WITHIN_S = 1.0
 
-# Returns what a packet was an attempt at, and what finds out the rest.
-Identify = Callable[[LoggedPacket], tuple[Attempt, Callable[[], Details]]]
-
 
 class DenialLog:
     """Records and tells what the kernel logs as denied, on the running event loop.
 
     Args:
-        identify: says who asked for what.
+        identity: says who asked for what.
         policy: returns the one in force.
         problems: told if nothing can be recorded.
 
@@ -39,10 +37,10 @@ class DenialLog:
     """
 
     def __init__(
-        self, identify: Identify, policy: Callable[[], Policy], problems: Problems
+        self, identity: Identity, policy: Callable[[], Policy], problems: Problems
     ) -> None:
         self.records = Denials()
-        self._identify = identify
+        self._identity = identity
         self._policy = policy
         self._problems = problems
         self._log: PacketLog | None = None
@@ -72,8 +70,10 @@ class DenialLog:
             self._timer.cancel()
 
     def _take(self, log: PacketLog) -> None:
-        for packet in log.read(AT_ONCE):
-            attempt, details = self._identify(packet)
+        packets = log.read(AT_ONCE)
+        self._identity.catch_up()
+        for packet in packets:
+            attempt, details = self._identity.of(packet)
             begun = self.records.add(attempt, details, time.time())
             if begun is not None:
                 self._tell(begun)

@@ -112,7 +112,9 @@ class Daemon:
         self._stop = asyncio.Event()
         lock = asyncio.Lock()
         self._follower = Follower(enforcement, lock, problems)
-        self._denials = DenialLog(Identity(), lambda: enforcement.in_force.policy, problems)
+        self._denials = DenialLog(
+            Identity(enforcement), lambda: enforcement.in_force.policy, problems
+        )
         self._requests = Requests(
             enforcement,
             datapath,
@@ -171,6 +173,7 @@ class Daemon:
             await _cancelled([*tasks, *self._requests.under_way])
             listener.close()
             self._denials.close()
+            self._enforcement.names.close()
             self._follower.close()
             await server.stop()
         notify("STOPPING=1")
@@ -184,6 +187,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
         if _capabilities(self._findings).log:
+            self._enforcement.names.start()
             self._denials.start()
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()

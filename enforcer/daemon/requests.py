@@ -16,7 +16,7 @@ from enforcer.core.denial_words import as_document
 from enforcer.core.explain import explain
 from enforcer.core.hostname import InvalidHostname
 from enforcer.core.problem import Problem
-from enforcer.core.target import parse_target
+from enforcer.core.target import Place, parse_target
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.enforcement import Enforcement
@@ -178,4 +178,7 @@ class Requests:
         except InvalidHostname as exc:
             raise UnknownHost(exc.reason, exc.hint) from exc
         now, bindings = self._enforcement.in_force, self._enforcement.hosts()
-        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings)
+        names = self._enforcement.names
+        names.take()
+        seen = names.of(target.address) if isinstance(target, Place) else ()
+        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings, seen)

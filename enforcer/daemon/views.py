@@ -72,8 +72,16 @@ def hosts_view(
     return {"hosts": [{"host": name, "addresses": found[name]} for name in sorted(found)]}
 
 
-def explain_view(found: Explanation, bindings: Iterable[Binding]) -> dict[str, Any]:
-    """Return the document of `enforcer explain --json`, but for what only asking tells."""
+def explain_view(
+    found: Explanation, bindings: Iterable[Binding], seen: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the document of `enforcer explain --json`, but for what only asking tells.
+
+    Args:
+        found: the explanation.
+        bindings: what is open.
+        seen: of an address: the names that it was answered for lately, the last one first.
+    """
     open_now: dict[str, list[str]] = {}
     for binding in bindings:
         open_now.setdefault(binding.host, []).append(str(binding.address))
@@ -84,6 +92,7 @@ def explain_view(found: Explanation, bindings: Iterable[Binding]) -> dict[str, A
         "hosts": [_need(need, open_now) for need in found.needs],
         "entry": _entry(found.entry),
         "names": list(found.names),
+        "seen": list(seen),
         "add": list(found.add),
         "note": found.note,
     }

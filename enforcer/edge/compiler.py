@@ -31,7 +31,7 @@ PROGRAMS = {
     "connect_mark": "SOCK_OPS",
 }
 # What user space reads or writes; the others are the programs' own.
-MAPS = ("config", "events", "grants", "learned", "refused", "resolvers", "stats")
+MAPS = ("config", "events", "grants", "learned", "others", "refused", "resolvers", "stats")
 # Debugging information takes the compiler a fifth of its time, and the kernel memory.
 FLAGS = ("-Wno-unused-function", "-g0")
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.lab.connect import attempt
-from tests.lab.daemon import Enforcer
+from tests.lab.connect import attempt, attempts
+from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
+from tests.lab.namespace import Namespace
+from tests.lab.registry import DENIED
 from tests.lab.topology import BRIDGE
 from tests.lab.wait import until
 
@@ -42,6 +44,30 @@ def test_a_denied_attempt_of_the_machine_is_told(
     words = f"registry access to {address} is not allowed by lab's policy: "
     assert denial["text"].startswith(words)
     assert words in enforcer.log
+
+
+@pytest.mark.parametrize("where", ["host", "container"])
+@pytest.mark.parametrize("number", [0, 1], ids=["ipv4", "ipv6"])
+def test_a_name_that_is_not_permitted_is_told(
+    lab: Lab, policy: str, where: str, number: int
+) -> None:
+    """Instead of its address: what people asked for, though nothing was opened for it."""
+    address = DENIED.addresses[number]
+    namespace: Namespace = getattr(lab.net, where)
+    with running(lab.net, policy) as enforcer:
+        attempts(namespace, DENIED.name)
+        (denial,) = told(enforcer, address)
+    assert denial["host"] == DENIED.name
+    assert f"registry access to {DENIED.name} is not allowed by lab's policy" in enforcer.log
+
+
+def test_a_permitted_name_is_told_on_a_port_that_is_not(
+    shared_lab: Lab, enforcer: Enforcer, name: str
+) -> None:
+    """Its address is open on another one."""
+    (denied,) = attempts(shared_lab.net.host, name, 8443)[:1]
+    (denial,) = told(enforcer, denied.address)
+    assert (denial["host"], denial["port"]) == (name, 8443)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -18,7 +18,8 @@ EXCEPTIONS = {
     ("enforcer/edge/compiler.py", "bcc"),  # the one that speaks to bcc
     ("enforcer/edge/loader.py", "subprocess"),  # the one that starts it
     ("enforcer/edge/loader.py", "enforcer.edge"),  # bpf, what it yields
-    ("enforcer/edge/programs.py", "enforcer.edge"),  # bpf, maps and ring, its parts
+    ("enforcer/edge/programs.py", "enforcer.edge"),  # bpf, maps and rings, its parts
+    ("enforcer/edge/rings.py", "enforcer.edge"),  # ring and maps, of which there are several
     ("enforcer/edge/maps.py", "enforcer.edge"),  # bpf, its base
     ("enforcer/edge/cgroup.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/bpf.py", "enforcer.edge"),  # syscall, its base
