@@ -47,7 +47,7 @@ def _who(denial: Denial) -> str:
         about = [f"pid {attempt.pid}"]
         about += [details.executable] if details.executable else []
         about += [f"uid {attempt.uid}"] if attempt.uid is not None else []
-        words.append(f"by {attempt.process or 'a process'} ({', '.join(about)})")
+        words.append(f"by {details.process or 'a process'} ({', '.join(about)})")
     elif attempt.uid is not None:
         words.append(f"by uid {attempt.uid}")
     if details.owner is not None:
@@ -83,7 +83,7 @@ def as_document(denial: Denial, organization: str, mode: Mode) -> dict[str, Any]
         "over": denial.over,
         "uid": attempt.uid,
         "pid": attempt.pid,
-        "process": attempt.process or None,
+        "process": details.process or None,
         "executable": details.executable or None,
         "unit": owner.id if owner is not None and container is None else None,
         "container": container

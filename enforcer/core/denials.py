@@ -29,7 +29,6 @@ class Attempt:
         interface: by which it came in then; empty otherwise.
         uid: of the socket; None where there is none, or nobody says.
         pid: of the process that connected; None where it is not known.
-        process: what it is called; empty likewise.
     """
 
     host: str
@@ -38,7 +37,6 @@ class Attempt:
     interface: str = ""
     uid: int | None = None
     pid: int | None = None
-    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,12 @@ class Details:
     """What else is known of who asked: looked up once for a record.
 
     Attributes:
-        executable: path of what the process runs, as its mount namespace has it; empty where
-            nobody knows.
+        process: what it is called; empty where nobody knows.
+        executable: path of what the process runs, as its mount namespace has it; empty likewise.
         owner: what it belongs to.
     """
 
+    process: str = ""
     executable: str = ""
     owner: Owner | None = None
 

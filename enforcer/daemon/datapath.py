@@ -20,7 +20,7 @@ from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.live import LiveConnections
 from enforcer.daemon.placement import Placement
-from enforcer.edge.cgroup import PROGRAM
+from enforcer.edge.cgroup import CONNECT_MARK
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -68,7 +68,7 @@ class Datapath:
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
         self._placement = Placement(self.filters, self.programs)
-        self._bridge = Bridge(root, self.programs.connect_mark)
+        self._bridge = Bridge(root, self.programs.on_cgroup)
         self._bridged = False
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
@@ -80,6 +80,16 @@ class Datapath:
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
         return self._uplinks != self._enforced_uplinks
+
+    @property
+    def cgroup(self) -> Path:
+        """The directory whose processes are noted when they connect."""
+        return Path(self._bridge.cgroup)
+
+    @property
+    def blind(self) -> str:
+        """Why they are not; empty if they are."""
+        return self.programs.refused or self._bridge.blind
 
     def device(self, resolver: Address) -> str | None:
         """Return the interface that *resolver* was last seen to be reached by."""
@@ -135,7 +145,7 @@ class Datapath:
             try:
                 self._bridge.restore()
             except DatapathError as exc:
-                refused[PROGRAM] = exc
+                refused[CONNECT_MARK] = exc
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
@@ -154,7 +164,7 @@ class Datapath:
             return False
         attachments = Attachments(
             cgroup=self._bridge.cgroup,
-            program_ids=(self._bridge.program_id, *stale),
+            program_ids=(*self._bridge.program_ids, *stale),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
+from enforcer.abi import Connector
 from enforcer.core.denials import Attempt, Details
+from enforcer.core.destinations import TCP
+from enforcer.core.owners import parse_owner
+from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.edge.nflog import LoggedPacket
+from enforcer.edge.processes import cgroup_path, process
 
 # An answer comes before the connection that it leads to, but not always to us.
 ANSWERS_BEFORE = 64
@@ -18,10 +24,12 @@ class Identity:
 
     Args:
         enforcement: knows the names.
+        datapath: notes processes.
     """
 
-    def __init__(self, enforcement: Enforcement) -> None:
+    def __init__(self, enforcement: Enforcement, datapath: Datapath) -> None:
         self._enforcement = enforcement
+        self._datapath = datapath
 
     def catch_up(self) -> None:
         """Take the answers that came before the packets."""
@@ -33,14 +41,38 @@ class Identity:
         forwarded = packet.interface_in != 0
         destination = packet.flow.destination
         names = self._enforcement.names.of(destination.address)
+        connector = self._connector(packet)
+        uid = packet.uid
+        if uid is None and connector is not None:
+            uid = connector.uid
         attempt = Attempt(
             host=names[0] if names else "",
             destination=destination,
             source=packet.flow.source if forwarded else None,
             interface=_name(packet.interface_in) if forwarded else "",
-            uid=packet.uid,
+            uid=uid,
+            pid=None if connector is None else connector.pid,
         )
-        return attempt, Details
+        return attempt, Details if connector is None else partial(self._details, connector)
+
+    def _connector(self, packet: LoggedPacket) -> Connector | None:
+        found = self._datapath.programs.connector(packet.flow)
+        # But for TCP, it is whoever sent there last: at least it must be of that user.
+        if (
+            found is not None
+            and packet.uid not in {None, found.uid}
+            and packet.flow.destination.protocol != TCP
+        ):
+            return None
+        return found
+
+    def _details(self, connector: Connector) -> Details:
+        found = process(connector.pid)
+        cgroups = found.cgroups
+        if not cgroups:  # it has ended
+            cgroups = f"0::{cgroup_path(connector.cgroup, self._datapath.cgroup)}"
+        name = found.name or connector.name.decode(errors="replace")
+        return Details(name, found.executable, parse_owner(cgroups))
 
 
 def _name(index: int) -> str:

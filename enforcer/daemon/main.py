@@ -113,7 +113,7 @@ class Daemon:
         lock = asyncio.Lock()
         self._follower = Follower(enforcement, lock, problems)
         self._denials = DenialLog(
-            Identity(enforcement), lambda: enforcement.in_force.policy, problems
+            Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
         )
         self._requests = Requests(
             enforcement,

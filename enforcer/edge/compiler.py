@@ -30,8 +30,21 @@ PROGRAMS = {
     "forward_mark": "SCHED_CLS",
     "connect_mark": "SOCK_OPS",
 }
+# Of type CGROUP_SOCK_ADDR, by their hook (enum bpf_attach_type), which the verifier must know.
+# Enforcement is the same without them.
+OPTIONAL = {"who_connect4": 10, "who_connect6": 11, "who_sendmsg4": 14, "who_sendmsg6": 15}
 # What user space reads or writes; the others are the programs' own.
-MAPS = ("config", "events", "grants", "learned", "others", "refused", "resolvers", "stats")
+MAPS = (
+    "config",
+    "connectors",
+    "events",
+    "grants",
+    "learned",
+    "others",
+    "refused",
+    "resolvers",
+    "stats",
+)
 # Debugging information takes the compiler a fifth of its time, and the kernel memory.
 FLAGS = ("-Wno-unused-function", "-g0")
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
@@ -52,7 +65,7 @@ def main(folder: Path = FOLDER) -> None:
     """Send a JSON object over the socket whose descriptor is the last argument, and end.
 
     It has the names of "programs" and "maps", whose descriptors come with it in this order,
-    or an "error" and a "hint".
+    and why others were "refused", or an "error" and a "hint".
 
     Args:
         folder: of the sources.
@@ -63,9 +76,13 @@ def main(folder: Path = FOLDER) -> None:
     _hide_symbols(libc)
     fds: list[int] = []
     try:
-        programs, maps = load(folder)
+        programs, maps, refused = load(folder)
         fds = [*programs.values(), *maps.values()]
-        reply: dict[str, Any] = {"programs": [*programs], "maps": [*maps]}
+        reply: dict[str, Any] = {
+            "programs": [*programs],
+            "maps": [*maps],
+            "refused": refused,
+        }
     except Failed as exc:
         reply = {"error": str(exc), "hint": exc.hint}
     with socket.socket(fileno=int(sys.argv[-1])) as channel:
@@ -88,8 +105,10 @@ def _hide_symbols(libc: ctypes.CDLL) -> None:
         libc.mount(b"/dev/null", b"/proc/kallsyms", None, MS_BIND, None)
 
 
-def load(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+def load(folder: Path) -> tuple[dict[str, int], dict[str, int], str]:
     """Return the descriptors of all programs, and of their maps, by name.
+
+    And why the optional ones are not among them, all or none; empty if they are.
 
     Raises:
         Failed: there is no compiler, or the kernel refuses.
@@ -102,8 +121,19 @@ def load(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
     for name, kind in PROGRAMS.items():
         with _translated(f'load the BPF program "{name}"'):
             programs[name] = int(compiled.load_func(name.encode(), getattr(bcc.BPF, kind)).fd)
+    refused = ""
+    try:
+        with _translated("tell processes apart"):
+            kind = bcc.BPF.CGROUP_SOCK_ADDR
+            # bcc 0.18 has no argument for the hook: a TypeError, so they are left out.
+            programs |= {
+                name: int(compiled.load_func(name.encode(), kind, attach_type=hook).fd)
+                for name, hook in OPTIONAL.items()
+            }
+    except Failed as exc:
+        refused = str(exc)
     maps = {name: int(bcc.lib.bpf_table_fd(compiled.module, name.encode())) for name in MAPS}
-    return programs, maps
+    return programs, maps, refused
 
 
 def _import_bcc() -> Any:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from enforcer import abi
 from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
+from enforcer.core.destinations import TCP
 from enforcer.core.grants import Grant, Grants
+from enforcer.core.headers import Flow
 from enforcer.core.hostname import Pattern
 from enforcer.core.names import trie_prefix
 from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
@@ -20,6 +22,7 @@ from enforcer.edge.rings import Rings  # noqa: TID251 - how they tell
 from enforcer.errors import DatapathError
 
 KEY = struct.Struct("=I")
+CONNECT_MARK = "connect_mark"
 COUNTER = struct.Struct("=Q")
 
 
@@ -41,10 +44,14 @@ class Event:
 
 
 class Programs:
-    """Feed dns_query, dns_answer, forward_mark and connect_mark, and read what they say.
+    """Feed the programs, and read what they say.
 
     Args:
         objects: the programs and their maps; they are this object's from here on.
+
+    Attributes:
+        on_cgroup: the descriptors of those that belong on a cgroup, by name.
+        refused: why they don't note processes; empty if they do.
 
     Raises:
         DatapathError: something is missing, or the kernel refuses; every method may.
@@ -55,7 +62,11 @@ class Programs:
         self.dns_query = self._program("dns_query")
         self.dns_answer = self._program("dns_answer")
         self.forward_mark = self._program("forward_mark")
-        self.connect_mark = self._program("connect_mark")
+        self.on_cgroup = {CONNECT_MARK: self._program(CONNECT_MARK)} | {
+            name: fd for name, fd in objects.programs.items() if name.startswith("who_")
+        }
+        self.refused = objects.refused
+        self._connectors = self._map("connectors")
         self._config = self._map("config")
         self._events = Rings(self._map("events"))
         self._others = Rings(self._map("others"))
@@ -152,6 +163,24 @@ class Programs:
     def others(self, limit: int | None = None) -> tuple[bytes, ...]:
         """Take some of the answers, as messages, to queries that are not remembered."""
         return tuple(_event(sample).wire for sample in self._others.drain(limit))
+
+    def connector(self, flow: Flow) -> abi.Connector | None:
+        """Return the process that began *flow*; None where nobody noted it.
+
+        Of what is not TCP, the last one that sent to its destination.
+        """
+        exact = flow.destination.protocol == TCP
+        key = abi.FlowKey(
+            source=abi.MappedAddress.of(flow.source) if exact else abi.MappedAddress(),
+            source_port=flow.source_port if exact else 0,
+            destination=abi.MappedAddress.of(flow.destination.address),
+            destination_port=flow.destination.port,
+            protocol=flow.destination.protocol,
+        )
+        try:
+            return abi.Connector.from_buffer_copy(self._connectors.lookup(bytes(key)))
+        except FileNotFoundError:
+            return None
 
     def stats(self) -> dict[abi.Stat, int]:
         """Read the programs' counters, summed over CPUs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,8 @@ def test_a_denied_attempt_of_the_machine_is_told(
     attempt(shared_lab.net.host, address, port, protocol=protocol)
     (denial,) = (each for each in told(enforcer, address) if each["protocol"] == protocol)
     assert (denial["port"], denial["uid"], denial["source"]) == (port, 0, None)
+    assert denial["process"] == Path(sys.executable).name
+    assert denial["executable"] == str(Path(sys.executable).resolve())
     words = f"registry access to {address} is not allowed by lab's policy: "
     assert denial["text"].startswith(words)
     assert words in enforcer.log
@@ -79,3 +83,4 @@ def test_a_denied_attempt_of_a_container_is_told(
     (denial,) = (each for each in told(enforcer, address) if each["port"] == 5003)
     assert denial["source"] in {"172.30.0.2", "fd30::2"}
     assert denial["interface"] == BRIDGE
+    assert denial["executable"] == str(Path(sys.executable).resolve())

@@ -15,7 +15,7 @@ from enforcer.core.owners import UNIT, Owner
 from enforcer.core.policy import Mode
 
 TO = Destination(ip_address("198.18.0.7"), 6, 443)
-CURL = Attempt("ghcr.io", TO, uid=1000, pid=42, process="curl")
+CURL = Attempt("ghcr.io", TO, uid=1000, pid=42)
 T = 1_790_000_000.0
 
 
@@ -126,7 +126,7 @@ def test_since_tells_what_was_added_to_after() -> None:
     assert [each.attempt.pid for each in denials.since(T + 1)] == [42]
 
 
-DETAILS = Details("/usr/bin/curl", Owner("docker", "8c2f" * 16))
+DETAILS = Details("curl", "/usr/bin/curl", Owner("docker", "8c2f" * 16))
 
 
 POD = Owner("kubernetes", "8c2f" * 16, "0a1b")
@@ -147,7 +147,7 @@ BEHIND: dict[str, Any] = {"source": ip_address("172.30.0.2"), "interface": "dock
         ),
         (
             CURL,
-            Details(owner=Owner(UNIT, "docker.service")),
+            Details("curl", owner=Owner(UNIT, "docker.service")),
             "ghcr.io",
             TCP4,
             ", by curl (pid 42, uid 1000) of docker.service",
@@ -193,7 +193,7 @@ def test_audit_mode_denies_nothing() -> None:
 
 def test_a_process_can_not_write_on_the_terminal_of_whoever_reads() -> None:
     """A process chooses its name, with escape sequences and line ends if it likes."""
-    denial = Denial(1, 1, replace(CURL, process="\x1b[2J\nx"), Details(), T, T)
+    denial = Denial(1, 1, CURL, Details("\x1b[2J\nx"), T, T)
     text = as_document(denial, "acme", Mode.ENFORCE)["text"]
     assert text.isprintable()
     assert r"\x1b[2J\nx" in text
