@@ -104,11 +104,13 @@ class PacketLog:
                 self._socket.close()
                 raise
         except OSError as exc:
+            # So the kernel says that the group is another socket's.
+            taken = exc.errno in {errno.EPERM, errno.EBUSY}
+            why = "another program does" if taken else exc.strerror or exc
+            hint = f"stop what listens to nflog group {group}; then: systemctl restart enforcer"
             raise DatapathError(
-                f"can't listen to the log of denied packets: {exc.strerror or exc}",
-                f"another program listens to nflog group {group}"
-                if exc.errno == errno.EBUSY
-                else "load the module nfnetlink_log, or use a kernel with it",
+                f"can't listen to the log of denied packets: {why}",
+                hint if taken else "load the module nfnetlink_log, or use a kernel with it",
             ) from exc
 
     def _bind(self, group: int) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from enforcer.core.denials import WINDOW_S
+from enforcer.core.ruleset import DENIED_GROUP
+from enforcer.edge.nflog import PacketLog
 from tests.lab.connect import attempt, attempts
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
@@ -84,3 +88,111 @@ def test_a_denied_attempt_of_a_container_is_told(
     assert denial["source"] in {"172.30.0.2", "fd30::2"}
     assert denial["interface"] == BRIDGE
     assert denial["executable"] == str(Path(sys.executable).resolve())
+
+
+def test_who_follows_hears_of_each_denial(shared_lab: Lab, enforcer: Enforcer) -> None:
+    """What was before, and a line for each that begins while it goes on following."""
+    attempt(shared_lab.net.host, "198.18.66.12", 5004)
+    told(enforcer, "198.18.66.12")
+    argv = enforcer.argv("denials", "--follow", "--json")
+    with shared_lab.net.host.popen(*argv, stdout=subprocess.PIPE) as follower:
+        try:
+            assert follower.stdout is not None
+            lines = map(json.loads, follower.stdout)
+            assert any(each["address"] == "198.18.66.12" for each in lines)
+            attempt(shared_lab.net.host, "198.18.66.13", 5004)
+            assert any(each["address"] == "198.18.66.13" for each in lines)
+        finally:
+            follower.terminate()
+
+
+def test_what_repeats_is_one_record_and_told_again_with_its_count(
+    shared_lab: Lab, enforcer: Enforcer
+) -> None:
+    """In the log: when it begins, and when its ten seconds are over."""
+    script = (
+        "import socket\n"
+        "for _ in range(7):\n"
+        "    with socket.socket() as sock: sock.connect_ex(('198.18.66.14', 443))\n"
+    )
+    shared_lab.net.host.run(sys.executable, "-c", script)
+    (denial,) = told(enforcer, "198.18.66.14")
+    assert denial["count"] == 7
+    (shown,) = (
+        each for each in enforcer.status()["denied"]["recent"] if each["address"] == "198.18.66.14"
+    )
+    assert shown["number"] == denial["number"]
+    until(lambda: "7 packets in 0 s" in enforcer.log, 2 * WINDOW_S, "the end of the window")
+    assert enforcer.log.count("registry access to 198.18.66.14 ") == 2
+
+
+def test_an_earlier_denial_is_not_told_since(shared_lab: Lab, enforcer: Enforcer) -> None:
+    """The reader chooses how far back; what is no time is a mistake of his."""
+    attempt(shared_lab.net.host, "198.18.66.15", 443)
+    told(enforcer, "198.18.66.15", "--since", "1h")
+    shown = enforcer.cli("denials", "--since", "2999-01-01")
+    assert shown.stdout == "nothing was denied\n"
+    refused = enforcer.cli("denials", "--since", "soon", check=False)
+    assert refused.returncode == 2
+    assert '"soon" is no moment' in refused.stderr
+
+
+def test_without_a_daemon_nobody_knows(lab: Lab, policy: str) -> None:
+    """The exit status of all commands then, and what to do."""
+    done = Enforcer(lab.net, policy).cli("denials", check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no enforcer listens" in done.stderr
+
+
+def test_another_listener_leaves_denials_counted(lab: Lab, policy: str) -> None:
+    """A program that took the log's group before us: told as a problem, and nothing else."""
+    other = lab.net.host.call(lambda: PacketLog(DENIED_GROUP))
+    try:
+        with running(lab.net, policy) as enforcer:
+            assert attempt(lab.net.host, "198.18.66.16").outcome == "ECONNREFUSED"
+            status = enforcer.status()
+            assert (status["denied"]["total"], status["denied"]["recent"]) == (1, [])
+            (problem,) = status["problems"]
+            assert "what is denied is counted, not recorded" in problem["text"]
+            assert f"nflog group {DENIED_GROUP}" in problem["hint"]
+    finally:
+        other.close()
+
+
+def test_audit_mode_tells_what_would_be_denied(lab: Lab, policy: str) -> None:
+    """And lets it through."""
+    with running(lab.net, f"{policy}mode: audit\n") as enforcer:
+        assert attempt(lab.net.host, "198.18.66.17").outcome == "connected"
+        (denial,) = told(enforcer, "198.18.66.17")
+    assert "would not be allowed by lab's policy" in denial["text"]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ipv4", "ipv6"])
+def test_an_ipv4_address_over_an_ipv6_socket_is_told_with_its_process(
+    shared_lab: Lab, enforcer: Enforcer, number: int
+) -> None:
+    """As Java connects: the socket has a mapped address, the packet an IPv4 one."""
+    address = ("198.18.66.18", "2001:db8::66:18")[number]
+    target = address if ":" in address else f"::ffff:{address}"
+    script = (
+        "import socket, sys\n"
+        "with socket.socket(socket.AF_INET6) as sock: sock.connect_ex((sys.argv[1], 443))\n"
+        "with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:\n"
+        "    try: sock.sendto(b'x', (sys.argv[1], 444))\n"
+        "    except OSError: pass\n"
+    )
+    shared_lab.net.host.run(sys.executable, "-c", script, target)
+
+    def both() -> bool:
+        return len(told(enforcer, address)) == 2
+
+    until(both, TOLD_WITHIN_S, "both denials")
+    assert {each["process"] for each in told(enforcer, address)} == {Path(sys.executable).name}
+
+
+def test_another_user_is_told(shared_lab: Lab, enforcer: Enforcer) -> None:
+    """By the user who connected, not by whom the daemon runs as."""
+    connect = "import socket; socket.socket().connect_ex(('198.18.66.19', 443))"
+    shared_lab.net.host.run("/usr/bin/python3", "-c", connect, user=4242)
+    (denial,) = told(enforcer, "198.18.66.19")
+    assert (denial["uid"], denial["process"]) == (4242, "python3")

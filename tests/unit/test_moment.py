@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 
 import pytest
@@ -56,7 +57,5 @@ def test_what_is_no_moment_is_said(text: str) -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_a_moment_or_none(text: str) -> None:
     """Nothing else is raised."""
-    try:
+    with contextlib.suppress(ValueError):
         parse_moment(text, NOW)
-    except ValueError as exc:
-        assert "is no moment" in str(exc)
