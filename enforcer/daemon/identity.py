@@ -13,7 +13,7 @@ from enforcer.core.owners import parse_owner
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.edge.nflog import LoggedPacket
-from enforcer.edge.processes import cgroup_path, process
+from enforcer.edge.processes import cgroup_path, in_our_network, process
 
 # An answer comes before the connection that it leads to, but not always to us.
 ANSWERS_BEFORE = 64
@@ -57,14 +57,12 @@ class Identity:
 
     def _connector(self, packet: LoggedPacket) -> Connector | None:
         found = self._datapath.programs.connector(packet.flow)
-        # But for TCP, it is whoever sent there last: at least it must be of that user.
-        if (
-            found is not None
-            and packet.uid not in {None, found.uid}
-            and packet.flow.destination.protocol != TCP
-        ):
-            return None
-        return found
+        if found is None or packet.flow.destination.protocol == TCP:
+            return found
+        # It is whoever sent there last: at least it must be of that user, and on that side.
+        forwarded = packet.interface_in != 0
+        same_side = in_our_network(found.pid) is (not forwarded)
+        return found if same_side and packet.uid in {None, found.uid} else None
 
     def _details(self, connector: Connector) -> Details:
         found = process(connector.pid)

@@ -47,6 +47,14 @@ def process(pid: int) -> Process:
     return Process(_text(folder / "comm").rstrip("\n"), executable, _text(folder / "cgroup"))
 
 
+def in_our_network(pid: int) -> bool | None:
+    """Tell whether the process *pid* is in this one's network namespace; None if it has ended."""
+    try:
+        return (_PROC / str(pid) / "ns/net").samefile(_PROC / "self/ns/net")
+    except OSError:
+        return None
+
+
 def cgroup_path(number: int, root: Path) -> str:
     """Return the path below the hierarchy's root of the cgroup v2 with the id *number*.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,62 @@ def test_an_ipv4_address_over_an_ipv6_socket_is_told_with_its_process(
 
     until(both, TOLD_WITHIN_S, "both denials")
     assert {each["process"] for each in told(enforcer, address)} == {Path(sys.executable).name}
+
+
+# Sends a datagram and stays.
+_SENDER = """
+import contextlib, os, signal, socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with contextlib.suppress(OSError):
+        sock.sendto(b"x", ("198.18.66.20", 443))
+    print("sent", flush=True)
+    signal.pause()
+"""
+
+
+@contextlib.contextmanager
+def sender(namespace: Namespace) -> Iterator[int]:
+    """Run a process that has sent until the block ends; yield its pid."""
+    command = (sys.executable, "-c", _SENDER)
+    with namespace.popen(*command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "sent\n"
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_a_datagram_is_not_told_with_a_process_of_the_other_side(
+    shared_lab: Lab, enforcer: Enforcer
+) -> None:
+    """Datagrams are known by where they go: the last who sent there may be another container's.
+
+    Without the look at its namespace, a container's second datagram was told with the process
+    of the machine that had sent one in between.
+    """
+    net = shared_lab.net
+    with sender(net.container) as inside, sender(net.host) as outside:
+
+        def known() -> dict[bool, int | None]:
+            records = told(enforcer, "198.18.66.20")
+            return {bool(each["source"]): each["pid"] for each in records}
+
+        until(lambda: len(known()) == 2, TOLD_WITHIN_S, "both denials")
+        assert known() == {True: inside, False: outside}
+        # As the map has it now, a packet of the container comes from the machine's process.
+        again = (
+            "import socket; socket.socket(type=socket.SOCK_RAW, proto=17).sendto({!r}, ({!r}, 0))"
+        )
+        datagram = b"\x30\x39\x01\xbb\x00\x09\x00\x00x"
+        net.container.run(sys.executable, "-c", again.format(datagram, "198.18.66.20"))
+
+        def third() -> bool:
+            return len(told(enforcer, "198.18.66.20")) == 3
+
+        until(third, TOLD_WITHIN_S, "the third denial")
+        pids = [each["pid"] for each in told(enforcer, "198.18.66.20") if each["source"]]
+        assert pids == [inside, None]
 
 
 def test_another_user_is_told(shared_lab: Lab, enforcer: Enforcer) -> None:
