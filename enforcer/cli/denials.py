@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from enforcer.edge.runtime import RuntimeDir
 
 # Soon enough for somebody who looks on; the records are kept anyway.
 LOOK_EVERY_S = 0.5
+WIDTH, INDENT = 79, "    "
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -73,7 +76,15 @@ def _asked(socket: Path, query: dict[str, Any]) -> dict[str, Any]:
 
 def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
     for each in found:
-        click.echo(json.dumps(each) if as_json else f"{_local(each['first'])} {each['text']}")
+        click.echo(json.dumps(each) if as_json else _line(each))
+
+
+def _line(denial: dict[str, Any]) -> str:
+    line = f"{_local(denial['first'])} {denial['text']}"
+    # What reads a pipe, such as grep, wants a line for each.
+    if not sys.stdout.isatty():
+        return line
+    return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False)
 
 
 def _local(moment: str) -> str:

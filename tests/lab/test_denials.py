@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +108,25 @@ def test_who_follows_hears_of_each_denial(shared_lab: Lab, enforcer: Enforcer) -
             assert any(each["address"] == "198.18.66.13" for each in lines)
         finally:
             follower.terminate()
+
+
+def test_a_terminal_of_80_columns_is_enough(shared_lab: Lab, enforcer: Enforcer) -> None:
+    """A record is folded there, and a line of its own for what reads a pipe."""
+    attempt(shared_lab.net.host, "198.18.66.21")
+    told(enforcer, "198.18.66.21")
+    terminal, slave = pty.openpty()
+    screen = b""
+    with shared_lab.net.host.popen(*enforcer.argv("denials"), stdout=slave):
+        os.close(slave)
+        with contextlib.suppress(OSError):  # EIO at the end
+            while more := os.read(terminal, 4096):
+                screen += more
+    os.close(terminal)
+    lines = screen.decode().splitlines()
+    assert lines
+    assert max(map(len, lines)) < 80
+    piped = enforcer.cli("denials").stdout.splitlines()
+    assert all("registry access to" in line for line in piped)
 
 
 def test_what_repeats_is_one_record_and_told_again_with_its_count(
