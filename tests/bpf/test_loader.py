@@ -86,7 +86,7 @@ def test_without_what_notes_processes_the_rest_is_handed_over(tmp_path: Path) ->
     shutil.copytree(compiler.FOLDER, tmp_path, dirs_exist_ok=True)
     source = tmp_path / "connector.h"
     text = source.read_text()
-    unknown = text.replace("bpf_get_current_pid_tgid()", "bpf_get_stackid(ctx, 0, 0)")
+    unknown = text.replace("bpf_get_current_pid_tgid()", "bpf_get_hash_recalc((void *)ctx)")
     assert text != unknown
     source.write_text(unknown)
     objects = Compilation((sys.executable, "-I", "-c", COMPILE, str(tmp_path))).result()
@@ -94,6 +94,7 @@ def test_without_what_notes_processes_the_rest_is_handed_over(tmp_path: Path) ->
         assert set(objects.programs) == set(compiler.PROGRAMS)
         assert set(objects.maps) == set(compiler.MAPS)
         assert "can't tell processes apart" in objects.refused
+        assert "bpf_get_hash_recalc" in objects.refused
     finally:
         objects.close()
 
