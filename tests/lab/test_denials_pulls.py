@@ -38,7 +38,10 @@ def test_a_refused_pull_is_told(
         if each["process"] == client
     ]
     assert {(each["host"], each["port"], each["uid"]) for each in found} == {(DENIED.name, 443, 0)}
-    assert {Path(each["executable"]).name for each in found} == {client}
+    # skopeo may have ended before /proc was asked.
+    executables = {Path(each["executable"]).name for each in found if each["executable"]}
+    assert executables <= {client}
+    assert executables or client == "skopeo"
     assert f"registry access to {DENIED.name} is not allowed by lab's policy: tcp" in enforcer.log
 
 

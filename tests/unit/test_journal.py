@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -37,13 +38,19 @@ def journal(tmp_path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
-def logger(path: Path, otherwise: logging.Handler) -> logging.Logger:
-    """Return a logger of its own for a journal at *path*."""
+@contextlib.contextmanager
+def logger(path: Path, otherwise: logging.Handler) -> Iterator[logging.Logger]:
+    """Make a logger of its own for a journal at *path*."""
     made = logging.getLogger(os.fspath(path))
     made.propagate = False
     made.setLevel(logging.INFO)
-    made.addHandler(JournalHandler(otherwise, path))
-    return made
+    handler = JournalHandler(otherwise, path)
+    made.addHandler(handler)
+    try:
+        yield made
+    finally:
+        made.removeHandler(handler)
+        handler.close()
 
 
 def parsed(data: bytes) -> dict[str, str]:
@@ -60,8 +67,8 @@ def parsed(data: bytes) -> dict[str, str]:
 
 def test_a_record_becomes_an_entry_with_fields(journal: socket.socket, tmp_path: Path) -> None:
     """The message leads with its own words; what is not known is left out."""
-    log = logger(tmp_path / "socket", Kept())
-    log.warning("registry access\nto %s", "ghcr.io", extra={"fields": {"denial": DENIAL}})
+    with logger(tmp_path / "socket", Kept()) as log:
+        log.warning("registry access\nto %s", "ghcr.io", extra={"fields": {"denial": DENIAL}})
     assert parsed(journal.recv(1 << 16)) == {
         "MESSAGE": "registry access\nto ghcr.io",
         "PRIORITY": "4",
@@ -74,11 +81,11 @@ def test_a_record_becomes_an_entry_with_fields(journal: socket.socket, tmp_path:
 
 def test_a_mistake_of_ours_has_its_traceback(journal: socket.socket, tmp_path: Path) -> None:
     """In the message, as on standard error."""
-    log = logger(tmp_path / "socket", Kept())
-    try:
-        int("x")
-    except ValueError:
-        log.exception("it failed")
+    with logger(tmp_path / "socket", Kept()) as log:
+        try:
+            int("x")
+        except ValueError:
+            log.exception("it failed")
     entry = parsed(journal.recv(1 << 16))
     assert entry["PRIORITY"] == "3"
     assert entry["MESSAGE"].startswith("it failed\nTraceback")
@@ -87,7 +94,8 @@ def test_a_mistake_of_ours_has_its_traceback(journal: socket.socket, tmp_path: P
 def test_what_the_journal_does_not_take_goes_elsewhere(tmp_path: Path) -> None:
     """While it restarts there is no socket."""
     kept = Kept()
-    logger(tmp_path / "socket", kept).info("hello")
+    with logger(tmp_path / "socket", kept) as log:
+        log.info("hello")
     assert [each.getMessage() for each in kept.records] == ["hello"]
 
 
