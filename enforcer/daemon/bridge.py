@@ -24,6 +24,7 @@ class Bridge:
         cgroup: the directory they are attached to.
         programs: their descriptors by name, connect_mark among them; they stay the caller's
             to close.
+        refused: why some of them are missing.
 
     Attributes:
         put_back: what the last look found taken off, in words.
@@ -33,7 +34,7 @@ class Bridge:
         DatapathError: the kernel refuses connect_mark; every method may.
     """
 
-    def __init__(self, cgroup: Path, programs: Mapping[str, int]) -> None:
+    def __init__(self, cgroup: Path, programs: Mapping[str, int], refused: str = "") -> None:
         self._marking = CgroupHook(cgroup)
         self._connect_mark = programs[CONNECT_MARK]
         self._noting = {
@@ -42,7 +43,8 @@ class Bridge:
         self.cgroup = str(cgroup)
         self.program_ids = tuple(map(program_id, programs.values()))
         self.put_back: tuple[str, ...] = ()
-        self.blind = ""
+        self._refused = refused
+        self.blind = refused
 
     def attach(self, stale: Iterable[int]) -> None:
         """Attach them in the place of the programs with the ids *stale*."""
@@ -73,7 +75,7 @@ class Bridge:
 
     def _note_processes(self) -> None:
         """Attach what notes processes, as far as it is not: nothing is permitted by it."""
-        self.blind = ""
+        self.blind = self._refused
         try:
             for hook, fd in self._noting.items():
                 if program_id(fd) not in hook.attached():

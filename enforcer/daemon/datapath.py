@@ -68,7 +68,7 @@ class Datapath:
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
         self._placement = Placement(self.filters, self.programs)
-        self._bridge = Bridge(root, self.programs.on_cgroup)
+        self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self._bridged = False
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
@@ -80,16 +80,6 @@ class Datapath:
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
         return self._uplinks != self._enforced_uplinks
-
-    @property
-    def cgroup(self) -> Path:
-        """The directory whose processes are noted when they connect."""
-        return Path(self._bridge.cgroup)
-
-    @property
-    def blind(self) -> str:
-        """Why they are not; empty if they are."""
-        return self.programs.refused or self._bridge.blind
 
     def device(self, resolver: Address) -> str | None:
         """Return the interface that *resolver* was last seen to be reached by."""
@@ -119,14 +109,14 @@ class Datapath:
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
         before, self._predecessor = self._predecessor, None
-        if before is not None and before.cgroup != self._bridge.cgroup:
+        if before is not None and before.cgroup != self.on_cgroup.cgroup:
             teardown.detach(before)
             before = None
         stale = () if before is None else before.program_ids
         self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
         self.record(*stale)
-        self._bridge.attach(stale)
+        self.on_cgroup.attach(stale)
         self.record()
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
@@ -143,7 +133,7 @@ class Datapath:
         refused = self._placement.follow(network)
         if self._bridged:
             try:
-                self._bridge.restore()
+                self.on_cgroup.restore()
             except DatapathError as exc:
                 refused[CONNECT_MARK] = exc
         trusted = tuple(map(str, resolvers))
@@ -155,7 +145,7 @@ class Datapath:
     @property
     def put_back(self) -> tuple[str, ...]:
         """What the last `follow` found taken off, in words; its programs are where they were."""
-        return self._placement.put_back + self._bridge.put_back
+        return self._placement.put_back + self.on_cgroup.put_back
 
     def record(self, *stale: int) -> bool:
         """Have the record say what is attached, *stale* too; return whether it did not."""
@@ -163,8 +153,8 @@ class Datapath:
         if not self._bridged:
             return False
         attachments = Attachments(
-            cgroup=self._bridge.cgroup,
-            program_ids=(*self._bridge.program_ids, *stale),
+            cgroup=self.on_cgroup.cgroup,
+            program_ids=(*self.on_cgroup.program_ids, *stale),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,

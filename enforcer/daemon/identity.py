@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from enforcer.abi import Connector
 from enforcer.core.denials import Attempt, Details
@@ -68,7 +69,7 @@ class Identity:
         found = process(connector.pid)
         cgroups = found.cgroups
         if not cgroups:  # it has ended
-            cgroups = f"0::{cgroup_path(connector.cgroup, self._datapath.cgroup)}"
+            cgroups = f"0::{cgroup_path(connector.cgroup, Path(self._datapath.on_cgroup.cgroup))}"
         name = found.name or connector.name.decode(errors="replace")
         return Details(name, found.executable, parse_owner(cgroups))
 

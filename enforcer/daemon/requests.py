@@ -151,7 +151,7 @@ class Requests:
         denials = self._denials
         policy = enforcement.in_force.policy
         denied = denied_view(denials.records, state.table.denied, denials.lost, policy)
-        view["denied"] = denied | {"without_processes": self._datapath.blind or None}
+        view["denied"] = denied | {"without_processes": self._datapath.on_cgroup.blind or None}
         return status.report(state, self._findings, view, problems)
 
     def _read_kernel(self) -> tuple[status.KernelState, dict[Stat, int]]:

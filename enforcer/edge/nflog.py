@@ -36,8 +36,10 @@ _WITH_NUMBERS = 1  # NFULNL_CFG_F_SEQ
 _QUEUED = 1
 # Headers are all that is read; the ruleset's `snaplen` is no larger.
 _COPIED = 128
-# Some hundred packets, which take 300 bytes each and the kernel's overhead.
-_BUFFER = 1 << 19
+# The burst that the ruleset lets through, twice: a packet takes a page (NLMSG_GOODSIZE), of
+# twice as many bytes as are asked for.
+_BUFFER = 1 << 20
+_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max
 _MESSAGE = 1 << 14
 _TIMEOUT_S = 10.0
 _NUMBER = struct.Struct(">I")
@@ -56,7 +58,6 @@ class _Part(IntEnum):
     """enum nfulnl_attr_type."""
 
     IN = 4
-    OUT = 5
     PAYLOAD = 9
     UID = 11
     SEQUENCE = 12
@@ -69,13 +70,11 @@ class LoggedPacket:
     Attributes:
         flow: where it comes from and goes.
         interface_in: index of the interface it came in by; 0: this machine made it.
-        interface_out: index of the interface it was to leave by.
         uid: of whoever opened its socket; None where there is none.
     """
 
     flow: Flow
     interface_in: int
-    interface_out: int
     uid: int | None
 
 
@@ -116,7 +115,7 @@ class PacketLog:
     def _bind(self, group: int) -> None:
         self._socket.settimeout(_TIMEOUT_S)
         self._socket.bind((0, 0))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
         mode = struct.pack(">IBx", _COPIED, _COPY_PACKET)
         for content in (
             attribute(_Config.CMD, _BIND),
@@ -177,7 +176,6 @@ class PacketLog:
             yield LoggedPacket(
                 flow,
                 _number(parts, _Part.IN) or 0,
-                _number(parts, _Part.OUT) or 0,
                 _number(parts, _Part.UID),
             )
 
