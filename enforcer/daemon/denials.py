@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from enforcer.core.denial_words import as_document
-from enforcer.core.denials import Denial, Denials
+from enforcer.core.denials import WINDOW_S, Denial, Denials
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.ruleset import DENIED_GROUP
@@ -84,7 +84,8 @@ class DenialLog:
         ends = self.records.next_over()
         self._timer = None
         if ends is not None:
-            left_s = max(0.0, ends - time.time()) + TOLD_WITHIN_S
+            # No more than a window, whatever somebody does to the clock.
+            left_s = min(WINDOW_S, max(0.0, ends - time.time())) + TOLD_WITHIN_S
             self._timer = asyncio.get_running_loop().call_later(left_s, self._close_windows)
 
     def _close_windows(self) -> None:
