@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 
 _DENIALS = 60_000
 # What the records of as many as are told may take, and what Python keeps of it.
-_GROWTH_KIB = 12 * 1024
+_GROWTH_KIB = 4 * 1024
 
 # As many datagrams as the first argument says, as fast as one process can, to ever other
 # addresses; a refusal comes back as an error, or not at all.
