@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from bench import answers, connect, denied, flood, learned, policy, programs, throughput
+from bench import answers, connect, denials, denied, flood, learned, policy, programs, throughput
 from bench.machine import facts
 from bench.results import Goal, goals_table, render
 
@@ -19,6 +19,7 @@ MEASUREMENTS: Mapping[str, ModuleType] = {
     "connect": connect,
     "throughput": throughput,
     "denied": denied,
+    "denials": denials,
     "answers": answers,
     "programs": programs,
     "flood": flood,

@@ -39,6 +39,8 @@ enum {
 	 */
 	MAX_GRANTS = 1 << 22,
 	MAX_REFUSED = 4096,
+	/* Of ten seconds of a busy machine: what is denied is looked up at once. */
+	MAX_CONNECTORS = 4096,
 };
 
 enum refusal {
@@ -140,6 +142,23 @@ struct learned_key {
 
 struct learned {
 	u64 expires_ns; /* CLOCK_MONOTONIC */
+};
+
+/* What was connected; but for TCP, by its destination alone. */
+struct flow_key {
+	struct address source;
+	struct address destination;
+	u32 protocol;
+	u16 source_port; /* host byte order */
+	u16 destination_port; /* likewise */
+};
+
+/* The process that did. */
+struct connector {
+	u64 cgroup; /* id in cgroup v2 */
+	u32 pid; /* as the machine counts them, of the whole process */
+	u32 uid;
+	char name[16]; /* of the thread, TASK_COMM_LEN */
 };
 
 /* Followed by len bytes of the DNS message. */

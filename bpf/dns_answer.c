@@ -7,6 +7,7 @@
  * first that was asked for is learned here, the others by user space.
  */
 #include "asker.h"
+#include "others.h"
 #include "parts.h"
 #include "records.h"
 #include "stream.h"
@@ -120,14 +121,16 @@ static __always_inline void take_answers(struct __sk_buff *skb, struct scratch *
 	s->part = MAX_PARTS;
 	for (u32 i = 0; i < MAX_PARTS; i++) {
 		if (i >= read_back(s->nr_parts))
-			return;
+			break;
 		if (was_asked(skb, s, &s->parts[i])) {
 			s->part = i;
 			break;
 		}
 	}
-	if (read_back(s->part) == MAX_PARTS)
+	if (read_back(s->part) == MAX_PARTS) {
+		tell_other(skb, s);
 		return;
+	}
 	take_answer(skb, s, cfg, read_back(s->part));
 	for (u32 i = 1; i < MAX_PARTS; i++) {
 		if (i >= read_back(s->nr_parts))

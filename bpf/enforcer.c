@@ -5,4 +5,5 @@
 #include "dns_query.c"
 #include "dns_answer.c"
 #include "connect_mark.c"
+#include "who_connects.c"
 #include "forward_mark.c"

@@ -24,6 +24,7 @@ MAX_LEARNED = 65536
 MAX_RESOLVERS = 4096
 MAX_GRANTS = 1 << 22
 MAX_REFUSED = 4096
+MAX_CONNECTORS = 4096
 CONFIG_KEY = 0
 
 
@@ -160,6 +161,29 @@ class Learned(ctypes.Structure):
     """struct learned."""
 
     _fields_ = (("expires_ns", ctypes.c_uint64),)
+
+
+class FlowKey(ctypes.Structure):
+    """struct flow_key."""
+
+    _fields_ = (
+        ("source", MappedAddress),
+        ("destination", MappedAddress),
+        ("protocol", ctypes.c_uint32),
+        ("source_port", ctypes.c_uint16),
+        ("destination_port", ctypes.c_uint16),
+    )
+
+
+class Connector(ctypes.Structure):
+    """struct connector."""
+
+    _fields_ = (
+        ("cgroup", ctypes.c_uint64),
+        ("pid", ctypes.c_uint32),
+        ("uid", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
 
 
 class AnswerEvent(ctypes.Structure):

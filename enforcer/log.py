@@ -1,10 +1,16 @@
-"""The daemon's log: a line for people or a JSON object for machines, on stderr."""
+"""The daemon's log: a line for people or a JSON object for machines, on stderr.
+
+Where stderr is systemd's journal, a line for people goes there as an entry with fields.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+
+from enforcer.journal import STREAM_VARIABLE, JournalHandler, is_stderr
 
 LOGGER = logging.getLogger("enforcer")
 FORMATS = ("plain", "json")
@@ -28,9 +34,11 @@ class JsonFormatter(logging.Formatter):
 
 def set_up(log_format: str) -> None:
     """Send the log to stderr as *log_format*, one of FORMATS."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(levelname)s: %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else plain)
+    if log_format == "plain" and is_stderr(os.environ.get(STREAM_VARIABLE)):
+        handler = JournalHandler(otherwise=handler)
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False

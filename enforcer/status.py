@@ -188,7 +188,12 @@ def report(
             for interface in kernel.network.interfaces
         ],
         "addresses": len(kernel.table.elements),
-        "denied": {"total": kernel.table.denied, "recent": []},
+        "denied": {
+            "total": kernel.table.denied,
+            "lost": None,
+            "recent": [],
+            "without_processes": None,
+        },
         "repaired": [],
         "problems": [asdict(each) for each in found],
     }

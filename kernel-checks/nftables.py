@@ -109,6 +109,13 @@ EXPRESSIONS = (
         "CONFIG_NFT_COUNTER and CONFIG_NFT_OBJREF",
         "denied packets are not counted",
     ),
+    Expression(
+        "log",
+        "",
+        "limit rate 100/second burst 200 packets log group 1 snaplen 128",
+        "CONFIG_NFT_LOG, CONFIG_NFT_LIMIT and CONFIG_NETFILTER_NETLINK_LOG",
+        "who was denied what is not recorded",
+    ),
 )
 
 

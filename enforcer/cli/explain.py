@@ -66,6 +66,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield f"{click.style(verdict, fg=colour, bold=True)}{by}: {answer['target']}"
     if answer["names"]:
         yield f"open for {', '.join(answer['names'])}"
+    if answer["seen"]:
+        yield f"answered lately for {', '.join(answer['seen'])}"
     image = answer["registry"] is not None
     if image:
         yield f"an image of {answer['registry']}; its pull is known to need"

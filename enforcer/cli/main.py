@@ -19,6 +19,7 @@ from enforcer.errors import EnforcerError, PolicyError
 # The module of each command: only the one that is asked for is imported.
 COMMANDS = {
     "check": "check",
+    "denials": "denials",
     "explain": "explain",
     "hosts": "hosts",
     "off": "control",

@@ -89,6 +89,8 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("kernel", report["kernel"]["release"]))
     rows.append(("restricts", report["platform"]["scope"]))
     rows += [("note", note) for note in report["platform"]["notes"]]
+    if reason := report["denied"]["without_processes"]:
+        rows.append(("note", f"denials are told with their user, not their process: {reason}"))
     rows += [("repaired", _repair(each)) for each in report["repaired"]]
     lines = [_headline(report)]
     lines += [line for label, text in rows for line in _row(label, text)]

@@ -31,6 +31,14 @@ from enforcer.core.sets import SETS, block, sets
 FAMILY = "inet"
 TABLE = "enforcer"
 DENIED_COUNTER = "denied"
+# Of nfnetlink_log, in this network namespace. ulogd's examples use small numbers, and two
+# listeners can't share one.
+DENIED_GROUP = 27043
+# Whoever denies himself 10,000 times a second costs us some hundred messages; the counter, which
+# comes first, has them all.
+_LOGGED = "limit rate 100/second burst 200 packets"
+# IPv6 header, extension headers that anybody uses, ports.
+_SNAPLEN = 128
 
 # The bridge between the packet path, which adds an element when it sees the
 # first SYN, and user space, which replaces it by the exact lifetime within
@@ -59,15 +67,17 @@ class Capabilities:
         ct_label: connections can be labelled; not used without `ct`.
         reject: a refused packet can be answered.
         counter: named counters exist.
+        log: some packets a second can be passed on to user space.
     """
 
     ct: bool
     ct_label: bool
     reject: bool
     counter: bool
+    log: bool
 
 
-FULL = Capabilities(ct=True, ct_label=True, reject=True, counter=True)
+FULL = Capabilities(ct=True, ct_label=True, reject=True, counter=True, log=True)
 
 
 def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the caller
@@ -190,6 +200,8 @@ def _labels(capabilities: Capabilities) -> bool:
 def _last(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
     if capabilities.counter:
         yield f"counter name {DENIED_COUNTER}"
+    if capabilities.log:
+        yield f"{_LOGGED} log group {DENIED_GROUP} snaplen {_SNAPLEN}"
     if mode is Mode.AUDIT:
         yield "accept"
     elif capabilities.reject:

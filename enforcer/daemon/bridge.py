@@ -1,15 +1,16 @@
-"""The bridge: connect_mark on a cgroup, so that first SYNs pass before the sets know why.
+"""The programs on a cgroup: connect_mark, and those that note which process connects.
 
-Blocking, as the rest of the data path.
+With the first of them first SYNs pass before the sets know why. Blocking, as the rest of the
+data path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from enforcer.edge.bpf import program_id
-from enforcer.edge.cgroup import CgroupHook, mount_cgroup2
+from enforcer.edge.cgroup import CONNECT_MARK, CgroupHook, mount_cgroup2
 from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts
 
@@ -17,40 +18,52 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 class Bridge:
-    """connect_mark where it belongs.
+    """The programs where they belong.
 
     Args:
-        cgroup: the directory it is attached to.
-        connect_mark: descriptor of the program; stays the caller's to close.
+        cgroup: the directory they are attached to.
+        programs: their descriptors by name, connect_mark among them; they stay the caller's
+            to close.
+        refused: why some of them are missing.
 
     Attributes:
         put_back: what the last look found taken off, in words.
+        blind: why processes are not noted, as far as the last look told; empty if they are.
 
     Raises:
-        DatapathError: the kernel refuses; every method may.
+        DatapathError: the kernel refuses connect_mark; every method may.
     """
 
-    def __init__(self, cgroup: Path, connect_mark: int) -> None:
-        self._hook = CgroupHook(cgroup)
-        self._connect_mark = connect_mark
+    def __init__(self, cgroup: Path, programs: Mapping[str, int], refused: str = "") -> None:
+        self._marking = CgroupHook(cgroup)
+        self._connect_mark = programs[CONNECT_MARK]
+        self._noting = {
+            CgroupHook(cgroup, name): fd for name, fd in programs.items() if name != CONNECT_MARK
+        }
         self.cgroup = str(cgroup)
-        self.program_id = program_id(connect_mark)
+        self.program_ids = tuple(map(program_id, programs.values()))
         self.put_back: tuple[str, ...] = ()
+        self._refused = refused
+        self.blind = refused
 
     def attach(self, stale: Iterable[int]) -> None:
-        """Attach it in the place of the programs with the ids *stale*."""
-        self._hook.attach(self._connect_mark)
+        """Attach them in the place of the programs with the ids *stale*."""
+        self._marking.attach(self._connect_mark)
+        self._note_processes()
         for old in stale:
-            self._hook.detach(old)
+            for hook in (self._marking, *self._noting):
+                hook.detach(old)
 
     def restore(self) -> None:
-        """Attach it again if somebody took it away; another beside it is an error."""
-        marking = self._hook.attached()
+        """Attach again what somebody took away; another connect_mark beside ours is an error."""
+        marking = self._marking.attached()
         self.put_back = ()
-        if self.program_id not in marking:
-            self._hook.attach(self._connect_mark)
-            self.put_back = (f"connect_mark was taken off cgroup {self.cgroup}",)
-        if set(marking) - {self.program_id}:
+        ours = program_id(self._connect_mark)
+        if ours not in marking:
+            self._marking.attach(self._connect_mark)
+            self.put_back = (f"{CONNECT_MARK} was taken off cgroup {self.cgroup}",)
+        self._note_processes()
+        if set(marking) - {ours}:
             # A sock_ops program can't tell network namespaces apart before Linux kernel
             # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
             # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
@@ -59,6 +72,16 @@ class Bridge:
                 "first connections to what both permit may be refused",
                 hint="give each a cgroup of its own with --cgroup",
             )
+
+    def _note_processes(self) -> None:
+        """Attach what notes processes, as far as it is not: nothing is permitted by it."""
+        self.blind = self._refused
+        try:
+            for hook, fd in self._noting.items():
+                if program_id(fd) not in hook.attached():
+                    hook.attach(fd)
+        except DatapathError as exc:
+            self.blind = exc.message
 
 
 def cgroup_root(private: Path) -> Path:

@@ -20,7 +20,7 @@ from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.live import LiveConnections
 from enforcer.daemon.placement import Placement
-from enforcer.edge.cgroup import PROGRAM
+from enforcer.edge.cgroup import CONNECT_MARK
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -68,7 +68,7 @@ class Datapath:
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
         self._placement = Placement(self.filters, self.programs)
-        self._bridge = Bridge(root, self.programs.connect_mark)
+        self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self._bridged = False
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
@@ -109,14 +109,14 @@ class Datapath:
     def bridge(self) -> None:
         """Let the first SYN to a learned address pass before the sets know it."""
         before, self._predecessor = self._predecessor, None
-        if before is not None and before.cgroup != self._bridge.cgroup:
+        if before is not None and before.cgroup != self.on_cgroup.cgroup:
             teardown.detach(before)
             before = None
         stale = () if before is None else before.program_ids
         self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
         self.record(*stale)
-        self._bridge.attach(stale)
+        self.on_cgroup.attach(stale)
         self.record()
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
@@ -133,9 +133,9 @@ class Datapath:
         refused = self._placement.follow(network)
         if self._bridged:
             try:
-                self._bridge.restore()
+                self.on_cgroup.restore()
             except DatapathError as exc:
-                refused[PROGRAM] = exc
+                refused[CONNECT_MARK] = exc
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
@@ -145,7 +145,7 @@ class Datapath:
     @property
     def put_back(self) -> tuple[str, ...]:
         """What the last `follow` found taken off, in words; its programs are where they were."""
-        return self._placement.put_back + self._bridge.put_back
+        return self._placement.put_back + self.on_cgroup.put_back
 
     def record(self, *stale: int) -> bool:
         """Have the record say what is attached, *stale* too; return whether it did not."""
@@ -153,8 +153,8 @@ class Datapath:
         if not self._bridged:
             return False
         attachments = Attachments(
-            cgroup=self._bridge.cgroup,
-            program_ids=(self._bridge.program_id, *stale),
+            cgroup=self.on_cgroup.cgroup,
+            program_ids=(*self.on_cgroup.program_ids, *stale),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,

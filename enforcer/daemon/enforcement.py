@@ -22,6 +22,7 @@ from enforcer.daemon.drift import Drift
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.names import Names
 from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.writer import Writer
@@ -72,6 +73,7 @@ class Enforcement:
         self.writer = Writer(self._write, problems)
         resolver = partial(Resolver, device=datapath.device)
         self.lookups = Lookups(self.observe, problems, resolver)
+        self.names = Names(datapath.programs)
         self._overload = Overload(self._books, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -173,6 +175,7 @@ class Enforcement:
             if answer.truncated:
                 self.lookups.soon(answer.qname)
             else:
+                self.names.saw(answer)
                 self.observe(answer, Origin.ANSWER)
         return len(events)
 

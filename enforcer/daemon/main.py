@@ -11,8 +11,10 @@ from typing import Any
 
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
+from enforcer.daemon.identity import Identity
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
@@ -85,6 +87,7 @@ def _capabilities(findings: Findings) -> Capabilities:
         ct_label="nft-ct-label" not in missing,
         reject="nft-reject" not in missing,
         counter="nft-counter" not in missing,
+        log="nft-log" not in missing,
     )
 
 
@@ -109,6 +112,9 @@ class Daemon:
         self._stop = asyncio.Event()
         lock = asyncio.Lock()
         self._follower = Follower(enforcement, lock, problems)
+        self._denials = DenialLog(
+            Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
+        )
         self._requests = Requests(
             enforcement,
             datapath,
@@ -117,6 +123,7 @@ class Daemon:
             runtime,
             findings,
             self._follower,
+            self._denials,
             lock,
             self._stop,
         )
@@ -165,6 +172,8 @@ class Daemon:
         finally:
             await _cancelled([*tasks, *self._requests.under_way])
             listener.close()
+            self._denials.close()
+            self._enforcement.names.close()
             self._follower.close()
             await server.stop()
         notify("STOPPING=1")
@@ -177,6 +186,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
+        if _capabilities(self._findings).log:
+            self._enforcement.names.start()
+            self._denials.start()
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         # On Linux each thread has its own; those started later inherit it.

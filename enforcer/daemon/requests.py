@@ -15,13 +15,15 @@ from enforcer.core.asked import parse_asked
 from enforcer.core.explain import explain
 from enforcer.core.hostname import InvalidHostname
 from enforcer.core.problem import Problem
-from enforcer.core.target import parse_target
+from enforcer.core.target import Place, parse_target
+from enforcer.core.wording import quoted
 from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
-from enforcer.daemon.views import daemon_view, explain_view, hosts_view
+from enforcer.daemon.views import daemon_view, denials_view, denied_view, explain_view, hosts_view
 from enforcer.edge.control import Handler
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
@@ -32,6 +34,10 @@ from enforcer.log import LOGGER
 
 class UnknownHost(EnforcerError):
     """What was asked for is no host name."""
+
+
+class NoNumber(EnforcerError):
+    """What was given as one is none."""
 
 
 class Requests:
@@ -45,6 +51,7 @@ class Requests:
         runtime: held by this process.
         findings: of the kernel checks.
         follower: looks again after a reload.
+        denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
     """
@@ -58,6 +65,7 @@ class Requests:
         runtime: RuntimeDir,
         findings: Findings,
         follower: Follower,
+        denials: DenialLog,
         lock: asyncio.Lock,
         stop: asyncio.Event,
     ) -> None:
@@ -68,15 +76,18 @@ class Requests:
         self._runtime = runtime
         self._findings = findings
         self._follower = follower
+        self._denials = denials
         self._lock = lock
         self._stop = stop
         self._started = time.monotonic()
+        self._daemon = f"{os.getpid()} {self._started}"
         self._signalled: set[asyncio.Task[None]] = set()
         self._reload_waits = False
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
             "/explain": self._explain,
+            "/denials": self._show_denials,
         }
         self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
 
@@ -137,6 +148,10 @@ class Requests:
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
+        denials = self._denials
+        policy = enforcement.in_force.policy
+        denied = denied_view(denials.records, state.table.denied, denials.lost, policy)
+        view["denied"] = denied | {"without_processes": self._datapath.on_cgroup.blind or None}
         return status.report(state, self._findings, view, problems)
 
     def _read_kernel(self) -> tuple[status.KernelState, dict[Stat, int]]:
@@ -157,10 +172,29 @@ class Requests:
         in_force = self._enforcement.in_force
         return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
 
+    async def _show_denials(self, query: Mapping[str, str]) -> dict[str, Any]:
+        records = self._denials.records
+        if "after" in query:
+            found = records.after(int(_number(query["after"])))
+        else:
+            found = records.since(_number(query.get("since", "0")))
+        policy = self._enforcement.in_force.policy
+        return denials_view(found, records.revision, policy, self._daemon)
+
     async def _explain(self, query: Mapping[str, str]) -> dict[str, Any]:
         try:
             target = parse_target(query.get("target", ""))
         except InvalidHostname as exc:
             raise UnknownHost(exc.reason, exc.hint) from exc
         now, bindings = self._enforcement.in_force, self._enforcement.hosts()
-        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings)
+        names = self._enforcement.names
+        names.take()
+        seen = names.of(target.address) if isinstance(target, Place) else ()
+        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings, seen)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as exc:
+        raise NoNumber(f"{quoted(text)} is no number") from exc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from enforcer.edge.cgroup import CgroupHook, unmount_cgroup2
+from enforcer.edge.cgroup import HOOKS, CgroupHook, unmount_cgroup2
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.runtime import Attachments, RuntimeDir
@@ -55,7 +55,8 @@ def _detach_recorded(runtime: RuntimeDir) -> None:
 
 def detach(attachments: Attachments) -> None:
     """Detach what an earlier instance recorded, as far as it is still there."""
-    hook = CgroupHook(Path(attachments.cgroup))
-    if hook.exists:
-        for program_id in attachments.program_ids:
-            hook.detach(program_id)
+    hooks = [CgroupHook(Path(attachments.cgroup), program) for program in HOOKS]
+    if hooks[0].exists:
+        for hook in hooks:
+            for program_id in attachments.program_ids:
+                hook.detach(program_id)

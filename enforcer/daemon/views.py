@@ -11,10 +11,16 @@ import dns.name
 from enforcer.abi import Stat
 from enforcer.core.addresses import Address
 from enforcer.core.bindings import Binding
+from enforcer.core.denial_words import as_document
+from enforcer.core.denials import Denial
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
+from enforcer.core.policy import Policy
 from enforcer.core.repairs import Repair
 from enforcer.daemon.in_force import InForce
+
+# The others are to be had from `enforcer denials`.
+STATUS_DENIALS = 20
 
 
 def daemon_view(
@@ -72,8 +78,16 @@ def hosts_view(
     return {"hosts": [{"host": name, "addresses": found[name]} for name in sorted(found)]}
 
 
-def explain_view(found: Explanation, bindings: Iterable[Binding]) -> dict[str, Any]:
-    """Return the document of `enforcer explain --json`, but for what only asking tells."""
+def explain_view(
+    found: Explanation, bindings: Iterable[Binding], seen: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the document of `enforcer explain --json`, but for what only asking tells.
+
+    Args:
+        found: the explanation.
+        bindings: what is open.
+        seen: of an address: the names that it was answered for lately, the last one first.
+    """
     open_now: dict[str, list[str]] = {}
     for binding in bindings:
         open_now.setdefault(binding.host, []).append(str(binding.address))
@@ -84,9 +98,41 @@ def explain_view(found: Explanation, bindings: Iterable[Binding]) -> dict[str, A
         "hosts": [_need(need, open_now) for need in found.needs],
         "entry": _entry(found.entry),
         "names": list(found.names),
+        "seen": list(seen),
         "add": list(found.add),
         "note": found.note,
     }
+
+
+def denials_view(
+    found: Iterable[Denial], revision: int, policy: Policy, daemon: str
+) -> dict[str, Any]:
+    """Return what `enforcer denials` shows.
+
+    Args:
+        found: records, in order.
+        revision: what comes after has a larger one.
+        policy: in force.
+        daemon: tells one from the next, which counts anew.
+    """
+    documents = [as_document(each, policy.organization, policy.mode) for each in found]
+    return {"daemon": daemon, "revision": revision, "denials": documents}
+
+
+def denied_view(
+    records: Iterable[Denial], total: int | None, lost: int, policy: Policy
+) -> dict[str, Any]:
+    """Return what `enforcer status --json` says of denials.
+
+    Args:
+        records: of them, oldest first.
+        total: packets; None where the kernel does not count.
+        lost: that were logged and did not become part of a record.
+        policy: in force.
+    """
+    latest = list(records)[-STATUS_DENIALS:]
+    recent = [as_document(each, policy.organization, policy.mode) for each in latest]
+    return {"total": total, "lost": lost, "recent": recent}
 
 
 def _need(need: Need, open_now: Mapping[str, list[str]]) -> dict[str, Any]:

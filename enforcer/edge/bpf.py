@@ -18,10 +18,15 @@ Info = TypeVar("Info", bound=ctypes.Structure)
 
 @dataclass(frozen=True)
 class Objects:
-    """Descriptors of loaded programs and of their maps, by name, wherever they come from."""
+    """Descriptors of loaded programs and of their maps, by name, wherever they come from.
+
+    Attributes:
+        refused: why optional programs are not among them; empty if they are.
+    """
 
     programs: Mapping[str, int]
     maps: Mapping[str, int]
+    refused: str = ""
 
     def close(self) -> None:
         """Close all descriptors; what is attached stays in the kernel."""

@@ -1,4 +1,4 @@
-"""The cgroup v2 hook of connect_mark, and a cgroup v2 of our own where there is none."""
+"""The cgroup v2 hooks of our programs, and a cgroup v2 of our own where there is none."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ from enforcer.errors import DatapathError
 
 # enum bpf_cmd, enum bpf_attach_type and flags of include/uapi/linux/bpf.h.
 PROG_ATTACH, PROG_DETACH, PROG_QUERY = 8, 9, 16
-CGROUP_SOCK_OPS = 3
+# By the name of the program that belongs there.
+HOOKS = {
+    "connect_mark": 3,  # CGROUP_SOCK_OPS
+    "who_connect4": 10,
+    "who_connect6": 11,
+    "who_sendmsg4": 14,
+    "who_sendmsg6": 15,
+}
 ALLOW_MULTI = 1 << 1
 # The kernel refuses more programs of one type on one cgroup (BPF_CGROUP_MAX_PROGS).
 MAX_PROGRAMS = 64
-PROGRAM = "connect_mark"
+CONNECT_MARK = "connect_mark"
 MNT_DETACH = 2  # include/uapi/linux/fs.h, umount2(2)
 
 
@@ -50,13 +57,14 @@ class _Query(ctypes.Structure):
 
 @dataclass(frozen=True)
 class CgroupHook:
-    """The sock_ops hook of one cgroup v2 directory.
+    """The hook of one cgroup v2 directory where *program* belongs, one of HOOKS.
 
     Raises:
         DatapathError: the directory or bpf(2) refuses; every method may.
     """
 
     path: Path
+    program: str = CONNECT_MARK
 
     @property
     def exists(self) -> bool:
@@ -64,9 +72,9 @@ class CgroupHook:
         return (self.path / "cgroup.procs").exists()
 
     def attach(self, program_fd: int) -> None:
-        """Attach a sock_ops program beside those of others."""
+        """Attach the program beside those of others."""
         with self._open("attach to") as target:
-            bpf(PROG_ATTACH, _Attach(target, program_fd, CGROUP_SOCK_OPS, ALLOW_MULTI))
+            bpf(PROG_ATTACH, _Attach(target, program_fd, HOOKS[self.program], ALLOW_MULTI))
 
     def detach(self, program_id: int) -> None:
         """Detach the program with *program_id* if it is attached here and ours by name."""
@@ -75,22 +83,22 @@ class CgroupHook:
         with self._open("detach from") as target:
             program_fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
             try:
-                bpf(PROG_DETACH, _Attach(target, program_fd, CGROUP_SOCK_OPS))
+                bpf(PROG_DETACH, _Attach(target, program_fd, HOOKS[self.program]))
             finally:
                 os.close(program_fd)
 
     def attached(self) -> tuple[int, ...]:
-        """Return the ids of the connect_mark programs attached to this cgroup."""
+        """Return the ids of the programs of that name attached here."""
         ids = (ctypes.c_uint32 * MAX_PROGRAMS)()
         with self._open("query") as target:
             attr = _Query(
                 target_fd=target,
-                attach_type=CGROUP_SOCK_OPS,
+                attach_type=HOOKS[self.program],
                 prog_ids=ctypes.addressof(ids),
                 prog_cnt=MAX_PROGRAMS,
             )
             bpf(PROG_QUERY, attr)
-            return tuple(i for i in ids[: attr.prog_cnt] if program_name(i) == PROGRAM)
+            return tuple(i for i in ids[: attr.prog_cnt] if program_name(i) == self.program)
 
     @contextlib.contextmanager
     def _open(self, doing: str) -> Iterator[int]:

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from enforcer import bpf
+from enforcer.bpf import __file__ as sources
+from enforcer.edge.bpf import bpf  # noqa: TID251 - what bcc can't load
 
-FOLDER = Path(bpf.__file__).parent
+FOLDER = Path(sources).parent
 SOURCE = "enforcer.c"
 INCLUDE = re.compile(r'#include "(?P<name>[^"]+)"')
 # By the name of the type in bcc.
@@ -30,14 +31,46 @@ PROGRAMS = {
     "forward_mark": "SCHED_CLS",
     "connect_mark": "SOCK_OPS",
 }
+# Of type CGROUP_SOCK_ADDR, by their hook (enum bpf_attach_type), which the verifier must know.
+# Enforcement is the same without them.
+OPTIONAL = {"who_connect4": 10, "who_connect6": 11, "who_sendmsg4": 14, "who_sendmsg6": 15}
 # What user space reads or writes; the others are the programs' own.
-MAPS = ("config", "events", "grants", "learned", "refused", "resolvers", "stats")
+MAPS = (
+    "config",
+    "connectors",
+    "events",
+    "grants",
+    "learned",
+    "others",
+    "refused",
+    "resolvers",
+    "stats",
+)
 # Debugging information takes the compiler a fifth of its time, and the kernel memory.
 FLAGS = ("-Wno-unused-function", "-g0")
+PROG_LOAD, INSTRUCTION_SIZE, LOG_SIZE = 5, 8, 1 << 16  # include/uapi/linux/bpf.h
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 CLONE_NEWNS = 0x20000  # include/uapi/linux/sched.h; os.unshare() came with Python 3.12
 MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18  # include/uapi/linux/mount.h
 INSTALL = "apt install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
+
+
+class _Load(ctypes.Structure):
+    # union bpf_attr of BPF_PROG_LOAD up to the hook.
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_void_p),
+        ("license", ctypes.c_char_p),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_void_p),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_name", ctypes.c_char * 16),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("expected_attach_type", ctypes.c_uint32),
+    )
 
 
 class Failed(Exception):
@@ -52,7 +85,7 @@ def main(folder: Path = FOLDER) -> None:
     """Send a JSON object over the socket whose descriptor is the last argument, and end.
 
     It has the names of "programs" and "maps", whose descriptors come with it in this order,
-    or an "error" and a "hint".
+    and why others were "refused", or an "error" and a "hint".
 
     Args:
         folder: of the sources.
@@ -63,9 +96,13 @@ def main(folder: Path = FOLDER) -> None:
     _hide_symbols(libc)
     fds: list[int] = []
     try:
-        programs, maps = load(folder)
+        programs, maps, refused = load(folder)
         fds = [*programs.values(), *maps.values()]
-        reply: dict[str, Any] = {"programs": [*programs], "maps": [*maps]}
+        reply: dict[str, Any] = {
+            "programs": [*programs],
+            "maps": [*maps],
+            "refused": refused,
+        }
     except Failed as exc:
         reply = {"error": str(exc), "hint": exc.hint}
     with socket.socket(fileno=int(sys.argv[-1])) as channel:
@@ -88,8 +125,10 @@ def _hide_symbols(libc: ctypes.CDLL) -> None:
         libc.mount(b"/dev/null", b"/proc/kallsyms", None, MS_BIND, None)
 
 
-def load(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+def load(folder: Path) -> tuple[dict[str, int], dict[str, int], str]:
     """Return the descriptors of all programs, and of their maps, by name.
+
+    And why the optional ones are not among them, all or none; empty if they are.
 
     Raises:
         Failed: there is no compiler, or the kernel refuses.
@@ -102,8 +141,43 @@ def load(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
     for name, kind in PROGRAMS.items():
         with _translated(f'load the BPF program "{name}"'):
             programs[name] = int(compiled.load_func(name.encode(), getattr(bcc.BPF, kind)).fd)
+    refused = ""
+    try:
+        with _translated("tell processes apart"):
+            programs |= {
+                name: _load_for(bcc, compiled, name, hook) for name, hook in OPTIONAL.items()
+            }
+    except Failed as exc:
+        refused = str(exc)
     maps = {name: int(bcc.lib.bpf_table_fd(compiled.module, name.encode())) for name in MAPS}
-    return programs, maps
+    return programs, maps, refused
+
+
+def _load_for(bcc: Any, compiled: Any, name: str, hook: int) -> int:
+    """Load a program for *hook*; before bcc 0.25 (pull request 3969) it has no argument for that.
+
+    Raises:
+        Failed: the kernel refuses; with the last that its verifier said.
+    """
+    size = bcc.lib.bpf_function_size(compiled.module, name.encode())
+    said, licence = ctypes.create_string_buffer(LOG_SIZE), ctypes.c_char_p(b"GPL")
+    attr = _Load(
+        prog_type=bcc.BPF.CGROUP_SOCK_ADDR,
+        insn_cnt=size // INSTRUCTION_SIZE,
+        insns=bcc.lib.bpf_function_start(compiled.module, name.encode()),
+        license=licence,
+        log_level=1,
+        log_size=LOG_SIZE,
+        log_buf=ctypes.addressof(said),
+        prog_name=name.encode(),
+        expected_attach_type=hook,
+    )
+    try:
+        return bpf(PROG_LOAD, attr)
+    except OSError as exc:
+        lines = [line for line in said.value.decode(errors="replace").splitlines() if line]
+        words = [line for line in lines if not line.startswith("processed ")]
+        raise Failed(words[-1] if words else str(exc.strerror)) from exc
 
 
 def _import_bcc() -> Any:

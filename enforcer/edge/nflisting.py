@@ -18,7 +18,6 @@ from enforcer.core.judgement import Judgement, judgement
 from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
-    ATTRIBUTE,
     DATA_VALUE,
     FAMILY_HEADER,
     HEADER,
@@ -32,12 +31,12 @@ from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     Message,
     aligned,
     attribute,
+    attributes,
     message,
 )
 
 _NLMSG_DONE = 3
 _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x300, 0x010
-_TYPE_MASK = 0x3FFF
 _TABLE_OF = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and NFTA_RULE_TABLE
 _CHAIN_NAME = 3  # NFTA_CHAIN_NAME
 _CHAIN_OF = 2  # NFTA_RULE_CHAIN
@@ -75,7 +74,7 @@ class Listing:
         What the packet path adds, and what times out, is none.
         """
         (payload,) = (each for _, each in self._ask(Message.GETGEN, NLM_F_ACK, b""))
-        return int(struct.unpack(">I", dict(_attributes(payload))[_GENERATION])[0])
+        return int(struct.unpack(">I", dict(attributes(payload))[_GENERATION])[0])
 
     def judgement(self) -> Judgement:
         """Return what decides about packets; at once, however many addresses are open."""
@@ -95,7 +94,7 @@ class Listing:
         named = attribute(_TABLE_OF, TABLE.encode() + b"\0")
         for payload in self._dump(kind, named):
             if _text(payload, _TABLE_OF) == TABLE:
-                parts = (part for part in _attributes(payload) if part[0] != _USES.get(kind))
+                parts = (part for part in attributes(payload) if part[0] != _USES.get(kind))
                 yield b"".join(attribute(*part) for part in parts)
 
     def open(self) -> frozenset[tuple[Address, int]]:
@@ -108,7 +107,7 @@ class Listing:
         wanted = attribute(List.TABLE, TABLE.encode() + b"\0")
         wanted += attribute(List.SET, name.encode() + b"\0")
         for payload in self._dump(Message.GETSETELEM, wanted):
-            for _, element in _attributes(dict(_attributes(payload)).get(List.ELEMENTS, b"")):
+            for _, element in attributes(dict(attributes(payload)).get(List.ELEMENTS, b"")):
                 yield element
 
     def _dump(self, kind: Message, wanted: bytes) -> list[bytes]:
@@ -142,20 +141,10 @@ class Listing:
 
 
 def _pair(element: bytes) -> tuple[Address, int]:
-    value = dict(_attributes(dict(_attributes(element))[ElementPart.KEY]))[DATA_VALUE]
+    value = dict(attributes(dict(attributes(element))[ElementPart.KEY]))[DATA_VALUE]
     # Each part of a concatenation fills whole 32-bit registers.
     return ipaddress.ip_address(value[:-4]), int(struct.unpack(">H", value[-4:-2])[0])
 
 
 def _text(payload: bytes, kind: int) -> str:
-    return dict(_attributes(payload)).get(kind, b"").rstrip(b"\0").decode()
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + ATTRIBUTE.size <= len(data):
-        length, kind = ATTRIBUTE.unpack_from(data, offset)
-        if length < ATTRIBUTE.size:
-            return
-        yield kind & _TYPE_MASK, data[offset + ATTRIBUTE.size : offset + length]
-        offset += aligned(length)
+    return dict(attributes(payload)).get(kind, b"").rstrip(b"\0").decode()

@@ -14,10 +14,11 @@ from enforcer.core.ruleset import TABLE
 # linux/netlink.h
 NETLINK_NETFILTER = 12
 NLMSG_ERROR = 2
-_NLM_F_REQUEST = 0x001
+NLM_F_REQUEST = 0x001
 NLM_F_ACK = 0x004
 _NLM_F_CREATE = 0x400
 _NLA_F_NESTED = 0x8000
+_TYPE_MASK = 0x3FFF
 
 # linux/netfilter/nfnetlink.h, linux/netfilter.h
 _BATCH_BEGIN = 0x10
@@ -114,7 +115,7 @@ def message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
     if kind in (_BATCH_BEGIN, _BATCH_END):
         family, subsystem = _NFPROTO_UNSPEC, SUBSYS_NFTABLES
     body = FAMILY_HEADER.pack(family, 0, subsystem) + payload
-    return HEADER.pack(HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, number, 0) + body
+    return HEADER.pack(HEADER.size + len(body), kind, flags | NLM_F_REQUEST, number, 0) + body
 
 
 def _elements(number: int, kind: Message, name: str, elements: bytes) -> bytes:
@@ -141,6 +142,17 @@ def attribute(kind: int, payload: bytes) -> bytes:
     """Return one attribute, padded."""
     length = ATTRIBUTE.size + len(payload)
     return ATTRIBUTE.pack(length, kind) + payload + bytes(aligned(length) - length)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the attributes in *data*, types and payloads."""
+    offset = 0
+    while offset + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, offset)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind & _TYPE_MASK, data[offset + ATTRIBUTE.size : offset + length]
+        offset += aligned(length)
 
 
 def aligned(length: int) -> int:

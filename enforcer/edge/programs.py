@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import math
-import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from enforcer import abi
 from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
+from enforcer.core.destinations import TCP
 from enforcer.core.grants import Grant, Grants
+from enforcer.core.headers import Flow
 from enforcer.core.hostname import Pattern
 from enforcer.core.names import trie_prefix
-from enforcer.edge import cpus, ring  # noqa: TID251 - each CPU has a ring of events
+from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
 from enforcer.edge.bpf import Objects  # noqa: TID251 - what it is made from
 from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
+from enforcer.edge.rings import Rings  # noqa: TID251 - how they tell
 from enforcer.errors import DatapathError
 
 KEY = struct.Struct("=I")
+CONNECT_MARK = "connect_mark"
 COUNTER = struct.Struct("=Q")
 
 
@@ -43,10 +44,14 @@ class Event:
 
 
 class Programs:
-    """Feed dns_query, dns_answer, forward_mark and connect_mark, and read what they say.
+    """Feed the programs, and read what they say.
 
     Args:
         objects: the programs and their maps; they are this object's from here on.
+
+    Attributes:
+        on_cgroup: the descriptors of those that belong on a cgroup, by name.
+        refused: why they don't note processes; empty if they do.
 
     Raises:
         DatapathError: something is missing, or the kernel refuses; every method may.
@@ -57,9 +62,14 @@ class Programs:
         self.dns_query = self._program("dns_query")
         self.dns_answer = self._program("dns_answer")
         self.forward_mark = self._program("forward_mark")
-        self.connect_mark = self._program("connect_mark")
+        self.on_cgroup = {CONNECT_MARK: self._program(CONNECT_MARK)} | {
+            name: fd for name, fd in objects.programs.items() if name.startswith("who_")
+        }
+        self.refused = objects.refused
+        self._connectors = self._map("connectors")
         self._config = self._map("config")
-        self._events = self._map("events")
+        self._events = Rings(self._map("events"))
+        self._others = Rings(self._map("others"))
         self._learned = self._map("learned")
         self._stats = self._map("stats")
         grants = self._map("grants")
@@ -69,8 +79,6 @@ class Programs:
         )
         self._resolvers = Mirrored(self._map("resolvers"), bytes, bytes)
         self._refused = Mirrored(self._map("refused"), bytes, bytes)
-        self._rings: dict[int, ring.Ring] = {}  # by CPU
-        self._more: int | None = None
 
     def _program(self, name: str) -> int:
         return _found(name, self._objects.programs, "program")
@@ -80,12 +88,8 @@ class Programs:
 
     def close(self) -> None:
         """Let go of programs, maps and rings; what is attached stays in the kernel."""
-        for each in self._rings.values():
-            each.close()
-        self._rings = {}
-        if self._more is not None:
-            os.close(self._more)
-            self._more = None
+        self._events.close()
+        self._others.close()
         self._objects.close()
 
     def configure(self, *, nonce: int, min_ttl_s: int, grace_s: int) -> None:
@@ -130,49 +134,53 @@ class Programs:
     def open_events(self) -> tuple[int, ...]:
         """Open the event rings; return descriptors that are readable when `drain` has work.
 
-        A CPU that comes online later has none: its answers count as lost, though the kernel
-        learns from them as from others.
+        Of a CPU that comes online later, answers count as lost, though the kernel learns from
+        them as from others.
         """
-        try:
-            self._more = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            online = cpus.online()
-            for cpu in online:
-                self._rings[cpu] = ring.Ring(cpu, ring.pages(len(online)))
-        except OSError as exc:
-            raise DatapathError(f"can't open the event rings: {exc.strerror}") from exc
-        self.announce()
-        return (self._more, *(each.fd for each in self._rings.values()))
+        return self._events.open()
 
     def announce(self) -> None:
         """Have each answer make a descriptor of `open_events` readable, as at first."""
-        self._submit_to({cpu: each.fd for cpu, each in self._rings.items()})
+        self._events.announce()
 
     def hush(self) -> None:
-        """Announce nothing before a ring is half full, for a caller who drains in time.
-
-        An answer that is on its way through the programs at the moment of `announce` may
-        still be silent: drain once more after that.
-        """
-        self._submit_to({cpu: each.quiet_fd for cpu, each in self._rings.items()})
-
-    def _submit_to(self, fds: Mapping[int, int]) -> None:
-        self._events.update((KEY.pack(cpu), KEY.pack(fd)) for cpu, fd in fds.items())
+        """Announce nothing before a ring is half full: see `Rings.hush`."""
+        self._events.hush()
 
     def drain(self, limit: int | None = None) -> tuple[Event, ...]:
-        """Take what the event rings hold now, without waiting.
+        """Take what the event rings hold now, *limit* at most or so: see `Rings.drain`."""
+        return tuple(map(_event, self._events.drain(limit)))
 
-        Args:
-            limit: about so many, as many of each ring, so that a flood leaves time for other
-                work; a descriptor of `open_events` says that there are more. None: all.
+    def open_others(self) -> tuple[int, ...]:
+        """Open the rings of answers for other names; return descriptors as `open_events` does.
+
+        They are readable only where such answers pile up: nobody waits for them.
         """
-        share = None if limit is None else math.ceil(limit / max(1, len(self._rings)))
-        taken = [each.read(share) for each in self._rings.values()]
-        if self._more is not None:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._more)
-            if any(len(samples) == share for samples in taken):
-                os.eventfd_write(self._more, 1)
-        return tuple(_event(sample) for samples in taken for sample in samples)
+        fds = self._others.open(ring.LEAST_PAGES)
+        self._others.hush()
+        return fds
+
+    def others(self, limit: int | None = None) -> tuple[bytes, ...]:
+        """Take some of the answers, as messages, to queries that are not remembered."""
+        return tuple(_event(sample).wire for sample in self._others.drain(limit))
+
+    def connector(self, flow: Flow) -> abi.Connector | None:
+        """Return the process that began *flow*; None where nobody noted it.
+
+        Of what is not TCP, the last one that sent to its destination.
+        """
+        exact = flow.destination.protocol == TCP
+        key = abi.FlowKey(
+            source=abi.MappedAddress.of(flow.source) if exact else abi.MappedAddress(),
+            source_port=flow.source_port if exact else 0,
+            destination=abi.MappedAddress.of(flow.destination.address),
+            destination_port=flow.destination.port,
+            protocol=flow.destination.protocol,
+        )
+        try:
+            return abi.Connector.from_buffer_copy(self._connectors.lookup(bytes(key)))
+        except FileNotFoundError:
+            return None
 
     def stats(self) -> dict[abi.Stat, int]:
         """Read the programs' counters, summed over CPUs."""

@@ -36,8 +36,9 @@ class Attachments:
     """What an instance attached, so that a later one can find it without its process.
 
     Attributes:
-        cgroup: directory of the sock_ops hook.
-        program_ids: of connect_mark on it; two while one takes over from another.
+        cgroup: directory of the hooks.
+        program_ids: of the programs on it; twice as many while one instance takes over from
+            another.
         resolvers: the trusted ones; the interfaces that face them have the DNS programs.
         nonce: the mark that the ruleset accepts.
         table: digests of the parts of the nftables table as it was applied; None where

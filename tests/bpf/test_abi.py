@@ -23,6 +23,8 @@ STRUCTS = {
     "query": abi.Query,
     "learned_key": abi.LearnedKey,
     "learned": abi.Learned,
+    "flow_key": abi.FlowKey,
+    "connector": abi.Connector,
     "answer_event": abi.AnswerEvent,
 }
 ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {

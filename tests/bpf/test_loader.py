@@ -43,7 +43,8 @@ def test_every_program_and_map_is_handed_over() -> None:
     objects = load()
     try:
         names = {name: program_name(program_id(fd)) for name, fd in objects.programs.items()}
-        assert names == {name: name for name in compiler.PROGRAMS}
+        assert names == {name: name for name in (*compiler.PROGRAMS, *compiler.OPTIONAL)}
+        assert objects.refused == ""
         assert set(objects.maps) == set(compiler.MAPS)
         assert all(
             Path(f"/proc/self/fd/{fd}").readlink().name.endswith("map")
@@ -78,6 +79,24 @@ def test_what_the_verifier_refuses_is_named_with_its_reason(tmp_path: Path) -> N
     error = refused(tmp_path, "dns_query.c", ("return TC_ACT_UNSPEC;", out_of_bounds))
     assert 'can\'t load the BPF program "dns_query"' in error.message
     assert "invalid mem access" in error.message
+
+
+def test_without_what_notes_processes_the_rest_is_handed_over(tmp_path: Path) -> None:
+    """As before Linux 5.7, which has no helper for the pid there; it is told why."""
+    shutil.copytree(compiler.FOLDER, tmp_path, dirs_exist_ok=True)
+    source = tmp_path / "connector.h"
+    text = source.read_text()
+    unknown = text.replace("bpf_get_current_pid_tgid()", "bpf_get_hash_recalc((void *)ctx)")
+    assert text != unknown
+    source.write_text(unknown)
+    objects = Compilation((sys.executable, "-I", "-c", COMPILE, str(tmp_path))).result()
+    try:
+        assert set(objects.programs) == set(compiler.PROGRAMS)
+        assert set(objects.maps) == set(compiler.MAPS)
+        assert "can't tell processes apart" in objects.refused
+        assert "bpf_get_hash_recalc" in objects.refused
+    finally:
+        objects.close()
 
 
 def test_the_loading_process_holds_no_compiler() -> None:

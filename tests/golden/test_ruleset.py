@@ -14,7 +14,7 @@ import pytest
 from enforcer.core.elements import TimedElement
 from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import FULL, compile_ruleset
+from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
 from tests.golden.golden import assert_golden
 
 GOLDEN = Path(__file__).parent / "ruleset"
@@ -41,9 +41,12 @@ CASES: dict[str, dict[str, Any]] = {
     "without-ct-label": {"capabilities": replace(FULL, ct_label=False)},
     "without-reject": {"capabilities": replace(FULL, reject=False)},
     "without-counter": {"capabilities": replace(FULL, counter=False)},
+    "without-log": {"capabilities": replace(FULL, log=False)},
     "without-any-audit": {
         "mode": Mode.AUDIT,
-        "capabilities": replace(FULL, ct=False, ct_label=False, reject=False, counter=False),
+        "capabilities": Capabilities(
+            ct=False, ct_label=False, reject=False, counter=False, log=False
+        ),
     },
     "nothing-permitted": {"networks": (), "resolvers": (), "elements": ()},
     "networks-and-resolvers": {

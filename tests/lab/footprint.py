@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from enforcer.edge.cgroup import CgroupHook
+from enforcer.edge.cgroup import HOOKS, CgroupHook
 
 if TYPE_CHECKING:
     from tests.lab.topology import Topology
@@ -25,6 +25,8 @@ def footprint(net: Topology) -> frozenset[str]:
             found |= {
                 f"{device} {direction} {line}" for line in shown.splitlines() if "bpf" in line
             }
-    found |= {f"{net.cgroup.name} sock_ops {n}" for n in CgroupHook(net.cgroup).attached()}
+    for program in HOOKS:
+        attached = CgroupHook(net.cgroup, program).attached()
+        found |= {f"{net.cgroup.name} {program} {n}" for n in attached}
     found |= set(host.run("find", "/sys/fs/bpf", "-mindepth", "1", check=False).stdout.splitlines())
     return frozenset(found)

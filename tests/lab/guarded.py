@@ -8,13 +8,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 from enforcer.core.elements import TimedElement
 from enforcer.core.interfaces import DEFAULT_EXEMPT
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
+from enforcer.core.ruleset import FULL, compile_ruleset
 from enforcer.core.table import TableState
 from enforcer.edge.firewall import Firewall
 from tests.lab.namespace import Namespace
@@ -29,7 +30,7 @@ PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
 
 Ends = tuple[socket.socket, socket.socket]  # the client's and the server's
 
-NO_CT = Capabilities(ct=False, ct_label=False, reject=True, counter=True)
+NO_CT = replace(FULL, ct=False, ct_label=False)
 
 
 def element(

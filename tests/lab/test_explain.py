@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab.conftest import FRESH_ZONE
-from tests.lab.connect import attempt
+from tests.lab.connect import attempt, attempts
 from tests.lab.daemon import Enforcer
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED, IMAGE
@@ -85,10 +85,22 @@ def test_an_open_address_is_explained_by_its_name(
         assert (ALLOWED.name in found["note"]) == (status == 1)
 
 
+@pytest.mark.parametrize("address", DENIED.addresses)
+def test_an_address_of_a_name_that_is_not_permitted_is_explained_by_it(
+    shared_lab: Lab, enforcer: Enforcer, address: str
+) -> None:
+    """The name that somebody asked for, which opened nothing."""
+    attempts(shared_lab.net.host, DENIED.name)
+    done = enforcer.cli("explain", address, check=False)
+    assert done.returncode == 1
+    assert f"answered lately for {DENIED.name}\n" in done.stdout
+
+
 def test_an_address_that_nobody_answered_with_is_denied(enforcer: Enforcer) -> None:
     """With the reason in words."""
-    done = enforcer.cli("explain", DENIED.addresses[0], check=False)
+    done = enforcer.cli("explain", "198.18.66.9", check=False)
     assert done.returncode == 1
+    assert "answered lately" not in done.stdout
     assert "only what a trusted resolver answers for a permitted name is open" in done.stdout
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from enforcer.core.policy import Mode
-from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
+from enforcer.core.ruleset import FULL, compile_ruleset
 from enforcer.errors import DatapathError
 from tests.lab.guarded import (
     AT_ONCE_S,
@@ -182,9 +183,7 @@ def test_without_connection_tracking_new_connections_are_judged(
 
 def test_without_reject_packets_are_dropped(net: Topology, host: Host) -> None:
     """Nothing answers, nothing gets through, and it is counted."""
-    host.enforce(
-        *PERMITTED, capabilities=Capabilities(ct=True, ct_label=True, reject=False, counter=True)
-    )
+    host.enforce(*PERMITTED, capabilities=replace(FULL, reject=False))
     assert connect(net.host, "198.18.0.1") == "connected"
     assert connect(net.host, "198.18.0.2") == "ETIMEDOUT"
     assert host.denied() > 0
@@ -192,9 +191,7 @@ def test_without_reject_packets_are_dropped(net: Topology, host: Host) -> None:
 
 def test_without_counters_refusals_are_the_same(net: Topology, host: Host) -> None:
     """The state says that there is no count, not that it is 0."""
-    host.enforce(
-        *PERMITTED, capabilities=Capabilities(ct=True, ct_label=True, reject=True, counter=False)
-    )
+    host.enforce(*PERMITTED, capabilities=replace(FULL, counter=False))
     assert connect(net.host, "198.18.0.1") == "connected"
     assert connect(net.host, "198.18.0.2") == "ECONNREFUSED"
     assert host.inspect().denied is None

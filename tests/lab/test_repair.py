@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.edge.cgroup import CgroupHook
+from enforcer.edge.cgroup import HOOKS, CgroupHook
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, running
 from tests.lab.footprint import footprint
@@ -32,11 +32,12 @@ def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
     """The table, the filters of an interface, the cgroup program: told, then whole again."""
     with running(lab.net, policy) as enforcer:
         whole = footprint(lab.net)
-        hook = CgroupHook(Path(lab.net.cgroup))
+        hooks = [CgroupHook(Path(lab.net.cgroup), program) for program in HOOKS]
 
         def detach() -> None:
-            for program in hook.attached():
-                hook.detach(program)
+            for hook in hooks:
+                for program in hook.attached():
+                    hook.detach(program)
 
         def repaired() -> bool:
             return footprint(lab.net) == whole and bool(enforcer.status()["healthy"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
@@ -139,7 +140,7 @@ def test_an_interface_name_becomes_a_rule(name: str) -> None:
 @pytest.mark.parametrize("counter", [True, False])
 def test_the_last_verdict_follows_the_mode(mode: Mode, *, reject: bool, counter: bool) -> None:
     """Audit mode accepts at the end of every ruleset, enforce mode never."""
-    capabilities = Capabilities(ct=True, ct_label=True, reject=reject, counter=counter)
+    capabilities = replace(FULL, reject=reject, counter=counter)
     text = compiled(mode=mode, capabilities=capabilities)
     (last,) = {block(text, f"chain {hook}")[-1] for hook in ("output", "forward")}
     *_, verdict = block(text, f"chain {last.removeprefix('goto ')}")
@@ -147,7 +148,7 @@ def test_the_last_verdict_follows_the_mode(mode: Mode, *, reject: bool, counter:
     assert ("counter name denied" in text) == counter
 
 
-USED = {"ct": "ct", "ct_label": "ct label", "reject": "reject", "counter": "counter"}
+USED = {"ct": "ct", "ct_label": "ct label", "reject": "reject", "counter": "counter", "log": "log"}
 
 
 @pytest.mark.parametrize("missing", USED)
