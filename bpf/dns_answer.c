@@ -46,7 +46,7 @@ static __always_inline int find_answers(struct __sk_buff *skb, struct scratch *s
 	return 0;
 }
 
-/* Return: whether *part* begins with the id of a remembered query, which is then forgotten. */
+/* Return: whether *part* begins with the id of a query remembered for so long. */
 static __always_inline int was_asked(struct __sk_buff *skb, struct scratch *s,
 				     const struct part *part)
 {

@@ -36,7 +36,7 @@ def policy() -> None:
 def init(output: str, *, force: bool) -> None:
     """Write a policy that permits Docker Hub. Comments in it show the rest."""
     write_policy(output, data_text("template.yaml"), replace=force)
-    click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate")
+    click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate {output}")
 
 
 @policy.command()

@@ -28,6 +28,17 @@ class Binding:
     origins: tuple[Origin, ...]
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What bindings were, for `Bindings.restore`."""
+
+    min_ttl_s: int
+    grace_s: int
+    entries: dict[Pair, Promises]
+    ends: Ranking[Pair]
+    shares: Shares
+
+
 class Bindings:
     """The elements that the kernel holds, and the answers that justify them.
 
@@ -169,6 +180,22 @@ class Bindings:
         delete = tuple(_element(k, old) for k, old in before.items() if k not in self._entries)
         delete += self._make_room()
         return Change(self._elements(rewrite), delete)
+
+    def mark(self) -> Mark:
+        """Return what `restore` needs to undo a later `retain`."""
+        return Mark(self._min_ttl_s, self._grace_s, self._entries, self._ends, self._shares)
+
+    def restore(self, mark: Mark, now: float) -> Change:
+        """Undo a `retain` since *mark*, and what was recorded after it.
+
+        Returns: what that changes in the kernel.
+        """
+        tried = self.elements(now)
+        self._min_ttl_s, self._grace_s = mark.min_ttl_s, mark.grace_s
+        self._entries, self._ends, self._shares = mark.entries, mark.ends, mark.shares
+        held, known = self.elements(now), set(tried)
+        delete = (e for e in tried if (e.address, e.port) not in self._entries)
+        return Change(tuple(e for e in held if e not in known), tuple(delete))
 
     def expire(self, now: float) -> None:
         """Forget the elements that the kernel has dropped by *now*."""

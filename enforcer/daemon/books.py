@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from enforcer.abi import MAX_LEARNED
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding, Bindings
+from enforcer.core.bindings import Binding, Bindings, Mark
 from enforcer.core.changes import Change, Element
 from enforcer.core.grants import Grants
 from enforcer.core.opened import Opened, Pair
@@ -96,6 +96,14 @@ class Books:
         # driven out of the memory is not known to be permitted.
         forgotten = (pair for pair in _pairs(change.delete) if pair not in self._opened)
         return change, closed.union(forgotten)
+
+    def mark(self) -> Mark:
+        """Return what `restore` needs to undo a later `retain`."""
+        return self._bindings.mark()
+
+    def restore(self, mark: Mark) -> Change:
+        """Undo what was retained since *mark*; return what that changes in the kernel."""
+        return self._bindings.restore(mark, time.monotonic())
 
     def forget(self, closed: Collection[Pair], grants: Grants) -> None:
         """Forget what was *closed*, and the problems of what *grants* have no more."""

@@ -43,16 +43,22 @@ class Bridge:
         self.cgroup = str(cgroup)
         self.program_ids = tuple(map(program_id, programs.values()))
         self.put_back: tuple[str, ...] = ()
+        self._attached = False
         self._refused = refused
         self.blind = refused
 
     def attach(self, stale: Iterable[int]) -> None:
         """Attach them in the place of the programs with the ids *stale*."""
         self._marking.attach(self._connect_mark)
+        self._attached = True
         self._note_processes()
         for old in stale:
             for hook in (self._marking, *self._noting):
                 hook.detach(old)
+
+    def forget(self) -> None:
+        """Take for nobody's doing that they are not where they were."""
+        self._attached = False
 
     def restore(self) -> None:
         """Attach again what somebody took away; another connect_mark beside ours is an error."""
@@ -61,7 +67,9 @@ class Bridge:
         ours = program_id(self._connect_mark)
         if ours not in marking:
             self._marking.attach(self._connect_mark)
-            self.put_back = (f"{CONNECT_MARK} was taken off cgroup {self.cgroup}",)
+            if self._attached:
+                self.put_back = (f"{CONNECT_MARK} was taken off cgroup {self.cgroup}",)
+            self._attached = True
         self._note_processes()
         if set(marking) - {ours}:
             # A sock_ops program can't tell network namespaces apart before Linux kernel

@@ -233,8 +233,11 @@ class Datapath:
 
     def remove(self) -> None:
         """Take everything out of the kernel."""
-        self._bridged = False
+        # Where that fails, `follow` puts back what nobody else took.
+        self._placement.forget()
+        self.on_cgroup.forget()
         teardown.remove(self.firewall, self.filters, self._runtime)
+        self._bridged = False
 
     def close(self) -> None:
         """Let go of descriptors; what is in the kernel stays."""

@@ -35,6 +35,7 @@ from enforcer.log import LOGGER
 NOTES = "name servers"
 FOLLOWING = "following the network"
 OLDER = "older connections"
+UNBOUND = "what was learned before"
 ATTACHING = "attaching "
 # How long enforcement waits at its start for lookups, so that what is in use goes on:
 # until a resolver that is silent has been asked twice and is told as a problem, or for
@@ -108,7 +109,7 @@ class Enforcement:
         """
         old = self.in_force
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
-        policy = new.policy
+        policy, before = new.policy, self._books.mark()
         try:
             await self._learn(new, renew=True)
             # What was learned until now was learned by the old grants: it must be in
@@ -120,12 +121,14 @@ class Enforcement:
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
             await self._enforce(new, closed)
-            await self._forget_unbound()
         except DatapathError:
             self.in_force = old
+            self.writer.put(self._books.restore(before))
             await self._learn(old)
+            await self._forget_unbound()
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
+        await self._forget_unbound()
         await self._flush_caches()
         self._books.forget(closed, new.grants)
         self.lookups.use(policy, new.resolvers, time.monotonic())
@@ -146,6 +149,8 @@ class Enforcement:
                 self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
             elif OLDER in self._problems:
                 await self._end_older(self._books.elements())
+            if UNBOUND in self._problems:
+                await self._forget_unbound()
             if edited:
                 self.drift.repaired(edited)
             self.writer.put(await self._overload.check(self.take_events))
@@ -190,11 +195,18 @@ class Enforcement:
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
-        learned = await self._kernel.run(self._datapath.programs.learned)
-        # Afterwards, or what an answer opens meanwhile would be taken for unbound.
-        self.take_events()
-        unbound = learned.keys() - self._books.pairs()
-        await self._kernel.run(self._datapath.programs.forget, unbound)
+        try:
+            learned = await self._kernel.run(self._datapath.programs.learned)
+            # Afterwards, or what an answer opens meanwhile would be taken for unbound.
+            self.take_events()
+            unbound = learned.keys() - self._books.pairs()
+            await self._kernel.run(self._datapath.programs.forget, unbound)
+        except DatapathError as exc:
+            # What is in force is so already: the rest is for the next look.
+            text = f"addresses that another policy permitted may be open: {exc.message}"
+            self._problems.raise_(UNBOUND, Problem(text, exc.hint))
+        else:
+            self._problems.settle(UNBOUND)
 
     async def _learn(self, wanted: InForce, *, renew: bool = False) -> None:
         learn = partial(self._datapath.learn, renew=renew)

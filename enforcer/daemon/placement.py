@@ -37,6 +37,10 @@ class Placement:
         self._placed: set[tuple[int, Program]] = set()  # by index of the interface
         self.put_back: tuple[str, ...] = ()
 
+    def forget(self) -> None:
+        """Take for nobody's doing that programs are not where they were."""
+        self._placed.clear()
+
     def follow(self, network: Network) -> dict[str, DatapathError]:
         """Put each program where it belongs in *network*, and take it from everywhere else.
 

@@ -130,7 +130,11 @@ class Requests:
 
     async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
         async with self._lock:
-            await self._kernel.run(self._datapath.remove)
+            try:
+                await self._kernel.run(self._datapath.remove)
+            except EnforcerError:
+                self._follower.soon()  # enforcement goes on, with all its parts
+                raise
             self._stop.set()
         return {}
 

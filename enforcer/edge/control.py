@@ -88,7 +88,8 @@ class Server:
     async def stop(self) -> None:
         """Finish the requests under way and stop listening."""
         await self._hang_up()
-        for connection in self._connections:
+        # Copied: those who serve them let go of theirs meanwhile.
+        for connection in tuple(self._connections):
             # Who has not asked yet finds the end; answers still go out.
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)

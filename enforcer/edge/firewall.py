@@ -59,19 +59,25 @@ class Firewall:
         Raises:
             DatapathError: nft or the kernel refused; nothing was changed.
         """
-        with _translating("look at our table"):
-            before = self._listing.generation()
-        nft.carry_out(text)
-        self._generation = before + 1
-        self.applied = self._judgement().digests
+        self._carry_out(text)
+        # Where the kernel does not say what is there now, all of it counts as edited.
+        self.applied = {}
+        with contextlib.suppress(DatapathError):
+            self.applied = self._judgement().digests
 
     def remove(self) -> None:
-        """Delete our table if there is one.
+        """Delete our table if there is one; `edited` tells of it like of anybody's deletion.
 
         Raises:
             DatapathError: nft or the kernel refused.
         """
-        self.apply(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
+        self._carry_out(f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
+
+    def _carry_out(self, text: str) -> None:
+        with _translating("look at our table"):
+            before = self._listing.generation()
+        nft.carry_out(text)
+        self._generation = before + 1
 
     def judges(self) -> bool:
         """Tell whether our table judges packets: cheap, however many elements it holds.

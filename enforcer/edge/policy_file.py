@@ -69,11 +69,14 @@ def write_policy(path: str | Path, text: str, *, replace: bool) -> None:
         replace: replace a file that is there.
 
     Raises:
-        PolicyError: if it is there and not to be replaced, or can't be written.
+        PolicyError: if it is there and not to be replaced, is no file, or can't be written.
     """
     path = Path(path)
     with _translated(path, "written"):
         path.parent.mkdir(exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # A rename would put a file in the place of a device that others use.
+            raise _error(path, "is no regular file", "name the policy file itself")
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -46,13 +46,20 @@ class Enforcer:
         policy: text of the policy file.
         name: tells several on one host apart; each has a runtime directory of its own.
         code: folder with the package; None: the one of this checkout.
+        path: where the daemon looks for programs; None: where everybody does.
     """
 
     def __init__(
-        self, net: Topology, policy: str, name: str = "enforcer", code: Path | None = None
+        self,
+        net: Topology,
+        policy: str,
+        name: str = "enforcer",
+        code: Path | None = None,
+        path: str | None = None,
     ) -> None:
         self._net = net
         self._env = {} if code is None else {"PYTHONPATH": str(code)}
+        self._env |= {} if path is None else {"PATH": path}
         self.directory = net.directory / name
         self.directory.mkdir(exist_ok=True)
         self.runtime_dir = self.directory / "run"
@@ -164,12 +171,14 @@ class Enforcer:
 
 
 @contextlib.contextmanager
-def running(net: Topology, policy: str, name: str = "enforcer") -> Iterator[Enforcer]:
+def running(
+    net: Topology, policy: str, name: str = "enforcer", path: str | None = None
+) -> Iterator[Enforcer]:
     """Run the daemon on the lab's host with *policy* until the block ends.
 
     Its log goes to standard error then, which pytest shows of a test that failed.
     """
-    enforcer = Enforcer(net, policy, name)
+    enforcer = Enforcer(net, policy, name, path=path)
     enforcer.start()
     try:
         yield enforcer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,19 +28,19 @@ async def _fail(_query: Mapping[str, str]) -> object:
     raise ZeroDivisionError
 
 
-def _request(method: str, socket: Path, target: str) -> object:
-    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
-    return request(method, socket, target)
+def _request(method: str, path: Path, target: str) -> object:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    return request(method, path, target)
 
 
-def ask(socket: Path, method: str, target: str) -> object:
-    """Start a server at *socket* and send it one request from another thread."""
+def ask(path: Path, method: str, target: str) -> object:
+    """Start a server at *path* and send it one request from another thread."""
 
     async def both() -> object:
-        server = Server(socket, reads={"/answer": _answer}, changes={"/no": _refuse, "/bug": _fail})
+        server = Server(path, reads={"/answer": _answer}, changes={"/no": _refuse, "/bug": _fail})
         await server.start()
         try:
-            return await asyncio.to_thread(_request, method, socket, target)
+            return await asyncio.to_thread(_request, method, path, target)
         finally:
             await server.stop()
 
@@ -78,3 +80,22 @@ def test_nobody_listening_is_said_so(tmp_path: Path, *, leftover: bool) -> None:
         socket.touch()
     with pytest.raises(NotRunning, match="no enforcer listens"):
         request("GET", socket, "/status")
+
+
+def test_a_stop_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Who serves a connection lets go of it at the same time, which once broke the stop."""
+
+    async def body() -> None:
+        server = Server(tmp_path / "s", reads={"/answer": _answer}, changes={})
+        await server.start()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(100)]
+            for client in clients:
+                client.settimeout(10)
+                await asyncio.to_thread(client.connect, str(tmp_path / "s"))
+            # The last one is accepted: all before it are.
+            await asyncio.sleep(0)
+            await server.stop()
+            assert {client.recv(1) for client in clients} <= {b""}
+
+    asyncio.run(body())

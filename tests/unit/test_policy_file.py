@@ -224,3 +224,12 @@ def test_a_policy_can_not_be_written_by_just_anyone(tmp_path: Path) -> None:
     ):
         write_policy(tmp_path / "policy.yaml", POLICY, replace=False)
     assert names(tmp_path) == []
+
+
+def test_a_policy_takes_the_place_of_a_file_only(tmp_path: Path) -> None:
+    """`enforcer policy init --output /dev/full --force` once replaced the device."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(PolicyError, match="is no regular file"):
+        write_policy(path, "version: 1\n", replace=True)
+    assert path.is_fifo()

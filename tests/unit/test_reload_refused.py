@@ -1,0 +1,178 @@
+"""Reloads that the kernel refuses half-way: what is said to be in force is."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import dns.name
+import pytest
+
+from enforcer.core.answers import Answer
+from enforcer.core.policy import Mode, Policy
+from enforcer.core.promises import Origin
+from enforcer.daemon.datapath import Datapath
+from enforcer.daemon.enforcement import UNBOUND, Enforcement
+from enforcer.daemon.in_force import InForce
+from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.problems import Problems
+from enforcer.edge import caches
+from enforcer.errors import DatapathError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+BEFORE = """\
+version: 1
+organization: unit
+resolvers: [10.0.0.1]
+hosts: ["*.cdn.test"]
+"""
+AFTER = """\
+version: 1
+organization: unit
+mode: audit
+resolvers: [10.0.0.1]
+hosts: ["*.other.test"]
+"""
+OPEN = (ipaddress.ip_address("198.18.0.1"), 443)
+UNKNOWN = (ipaddress.ip_address("198.18.0.9"), 443)
+
+
+class Kernel(KernelThread):
+    """Runs what it is given at once, but leaves the caches of this machine alone."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call *function*."""
+        if function is caches.flush:
+            return cast("T", ())
+        return function(*args, **kwargs)
+
+
+class FakeDatapath:
+    """The kernel's part: remembers what is in force, and refuses what it is told to.
+
+    Attributes:
+        refuses: a method's name.
+        learned_pairs: what the kernel has learned.
+    """
+
+    def __init__(self) -> None:
+        self.refuses = ""
+        self.mode: Mode | None = None
+        self.domains: tuple[str, ...] = ()
+        self.learned_pairs = {OPEN: 1e9, UNKNOWN: 1e9}
+        self.own: frozenset[object] = frozenset()
+        self.put_back = ()
+        self.uplinks_moved = False
+        self.programs = self.firewall = self
+
+    def _maybe(self, name: str) -> None:
+        if name == self.refuses:
+            raise DatapathError("no room")
+
+    def learn(self, policy: Policy, *_: object, renew: bool) -> dict[str, DatapathError]:
+        """Learn for *policy*."""
+        if renew:
+            self._maybe("learn")
+        self.domains = tuple(host.pattern.domain for host in policy.hosts)
+        return {}
+
+    def enforce(self, policy: Policy, *_: object) -> None:
+        """Put *policy* in force."""
+        self._maybe("enforce")
+        self.mode = policy.mode
+
+    def learned(self) -> dict[tuple[Any, int], float]:
+        """Return what was learned."""
+        self._maybe("learned")
+        return dict(self.learned_pairs)
+
+    def forget(self, pairs: Iterable[tuple[Any, int]]) -> None:
+        """Forget *pairs*."""
+        for pair in pairs:
+            self.learned_pairs.pop(pair, None)
+
+    def follow(self, _resolvers: object) -> dict[str, DatapathError]:
+        """Find everything in its place."""
+        return {}
+
+    def device(self, _resolver: object) -> None:
+        """Know no device."""
+
+    def end_connections(self, *_: object) -> None:
+        """End none."""
+
+    def drain(self, _limit: int | None) -> tuple[()]:
+        """Pass on nothing."""
+        return ()
+
+    def edited(self, _recorded: None) -> tuple[()]:
+        """Find no edit."""
+        return ()
+
+    def touched(self) -> None:
+        """Find nothing touched."""
+
+    def stats(self) -> Counter[object]:
+        """Return that nothing was counted."""
+        return Counter()
+
+
+class Setting:
+    """An enforcement of BEFORE, with an address open, whose policy file says AFTER."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "policy.yaml"
+        path.write_text(BEFORE)
+        path.chmod(0o600)
+        self.datapath = FakeDatapath()
+        self.problems = Problems()
+        self.enforcement = Enforcement(
+            path, InForce.read(path), cast("Datapath", self.datapath), Kernel(), self.problems
+        )
+        name = dns.name.from_text("a.cdn.test")
+        answer = Answer(name, (OPEN[0],), 60, truncated=False)
+        self.enforcement.observe(answer, Origin.ANSWER)
+        self.datapath.mode = Mode.ENFORCE
+        path.write_text(AFTER)
+
+
+@pytest.mark.parametrize("step", ["learn", "enforce"])
+def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
+    """What the old one opened stays, answers are judged by it, and nothing else was learned."""
+
+    async def body() -> None:
+        setting = Setting(tmp_path)
+        setting.datapath.refuses = step
+        before, hosts = setting.enforcement.in_force, setting.enforcement.hosts()
+        with pytest.raises(DatapathError, match="no room"):
+            await setting.enforcement.reload()
+        assert setting.enforcement.in_force is before
+        assert setting.enforcement.hosts() == hosts
+        assert setting.datapath.mode is Mode.ENFORCE
+        assert setting.datapath.domains == ("cdn.test",)
+        assert set(setting.datapath.learned_pairs) == {OPEN}
+
+    asyncio.run(body())
+
+
+def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
+    """The ruleset was in force by then, and the policy before was said to be."""
+
+    async def body() -> None:
+        setting = Setting(tmp_path)
+        setting.datapath.refuses = "learned"
+        await setting.enforcement.reload()
+        assert setting.enforcement.in_force.policy.mode is Mode.AUDIT is setting.datapath.mode
+        assert setting.enforcement.hosts() == ()
+        assert UNBOUND in setting.problems
+        setting.datapath.refuses = ""
+        await setting.enforcement.follow()
+        assert setting.datapath.learned_pairs == {}
+        assert UNBOUND not in setting.problems
+
+    asyncio.run(body())
