@@ -83,6 +83,11 @@ class Map:
             described = info(fd, _MapInfo())
         self._key_size, self._value_size = int(described.key_size), int(described.value_size)
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many bytes a key and a value have."""
+        return self._key_size, self._value_size
+
     def update(self, elements: Iterable[tuple[bytes, bytes]]) -> None:
         """Add *elements*, keys and values, or replace them, up to the first one refused."""
         for some in _batches(elements):

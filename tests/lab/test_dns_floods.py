@@ -30,6 +30,8 @@ pytestmark = pytest.mark.root
 
 FLOOD = 50_000
 NOBODY = 65534
+# With the share of one each they could fill the map several times a second.
+SUBORDINATES = 128
 # The client waits for 5 s.
 ANSWERED_WITHIN_S = 4.5
 # Two rounds of the daemon's own look-around, and the writing.
@@ -76,12 +78,16 @@ def test_a_flood_of_other_answers_changes_nothing(shared_lab: Lab) -> None:
 
 
 @contextlib.contextmanager
-def asking_without_end(namespace: Namespace, user: int = 0) -> Iterator[None]:
-    """Keep a process of *user* asking the second resolver for permitted names."""
+def asking_without_end(namespace: Namespace, user: int = 0, users: int = 0) -> Iterator[None]:
+    """Keep a process of *user* asking the second resolver for permitted names.
+
+    With *users*, by sockets of so many other users that one user has subordinate ids for.
+    """
     script = Path(__file__).with_name("ask_without_end.py")
     allowed = os.sched_getaffinity(0)
     cpu = min(allowed)
-    argv = namespace.command(sys.executable, script, RESOLVERS[1], FRESH_ZONE, str(cpu), user=user)
+    arguments = (RESOLVERS[1], FRESH_ZONE, str(cpu), str(users))
+    argv = namespace.command(sys.executable, script, *arguments, user=user)
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -100,7 +106,7 @@ def received(namespace: Namespace) -> int:
     return sum(int(line.partition(":")[2].split()[1]) for line in lines)
 
 
-@pytest.mark.parametrize("origin", ["user", "container"])
+@pytest.mark.parametrize("origin", ["user", "subordinate users", "container"])
 def test_a_flood_of_permitted_queries_is_forgotten_alone(
     lab: Lab, policy: str, origin: str
 ) -> None:
@@ -115,7 +121,9 @@ def test_a_flood_of_permitted_queries_is_forgotten_alone(
         "table inet lab_silent { chain silent { type filter hook prerouting priority raw\n"
         f"ip6 daddr {RESOLVERS[1]} udp dport 53 drop\n}}\n}}"
     )
-    namespace, user = (net.host, NOBODY) if origin == "user" else (net.container, 0)
+    namespace = net.container if origin == "container" else net.host
+    user = NOBODY if origin == "user" else 0
+    users = SUBORDINATES if origin == "subordinate users" else 0
     answer_at_once = lab.nameserver.respond
 
     def answer_late(wire: bytes, max_size: int) -> bytes | None:
@@ -123,7 +131,7 @@ def test_a_flood_of_permitted_queries_is_forgotten_alone(
         until(lambda: received(net.world) > enough, ANSWERED_WITHIN_S, "a map full of queries")
         return answer_at_once(wire, max_size)
 
-    with running(net, policy) as enforcer, asking_without_end(namespace, user):
+    with running(net, policy) as enforcer, asking_without_end(namespace, user, users):
         lab.nameserver.respond = answer_late  # type: ignore[method-assign]
         made = connect_to_answers(net.host, FRESH_ZONE, family=4, count=10, label="calm")
         assert (made.ok, made.refused, made.unanswered) == (10, 0, 0)
