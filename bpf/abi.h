@@ -16,6 +16,11 @@ enum {
 	 * up to the largest key an LPM trie takes (LPM_DATA_SIZE_MAX).
 	 */
 	NAME_SIZE = 256,
+	/* A trie's node has room for its longest key. With a grant and what the kernel puts
+	 * before them (40 octets before Linux 6.13, 24 and 8 since) this one fills a slab of
+	 * 128 octets; one of NAME_SIZE takes 512.
+	 */
+	SHORT_NAME_SIZE = 52,
 	/* The EDNS buffer size that resolvers are known to use at most (RFC 6891 6.2.5). */
 	MESSAGE_MAX = 4096,
 	/* An answer this late belongs to a client that has given up (RFC 1035 4.2.1
@@ -92,6 +97,12 @@ struct config {
 struct name_key {
 	u32 prefixlen; /* bits */
 	u8 name[NAME_SIZE];
+};
+
+/* The same for names of at most so many octets, the last one above included. */
+struct short_name_key {
+	u32 prefixlen; /* bits */
+	u8 name[SHORT_NAME_SIZE];
 };
 
 struct grant {

@@ -108,10 +108,12 @@ static __always_inline void take_answer(struct __sk_buff *skb, struct scratch *s
 	grant = match_qname(s);
 	if (!grant)
 		return;
+	/* The verifier would walk what follows once for each map that it may be from. */
+	s->grant = *grant;
 	if (read_back(s->event.flags))
 		count(STAT_UNUSUAL);
 	else if (!(s->message[3] & MASK_RCODE) && !(s->message[2] & FLAG_TC))
-		learn_answer(s, grant, cfg);
+		learn_answer(s, &s->grant, cfg);
 	pass_on(skb, s);
 }
 

@@ -46,6 +46,7 @@ struct scratch {
 	struct answer_event event;
 	u8 message[MESSAGE_MAX + MESSAGE_SLACK];
 	u8 name[NAME_BUFFER];
+	struct grant grant; /* of that name */
 	u32 name_len; /* in wire format, without the root label */
 	u32 label_left;
 	u32 records; /* of the answer section, those still to come */
@@ -78,7 +79,9 @@ BPF_ARRAY(config, struct config, 1);
 BPF_PERCPU_ARRAY(scratch, struct scratch, 1);
 BPF_PERCPU_ARRAY(stats, u64, NR_STATS);
 BPF_HASH(resolvers, struct address, u32, MAX_RESOLVERS);
-BPF_LPM_TRIE(grants, struct name_key, struct grant, MAX_GRANTS);
+/* Each name is in the trie that its length says: most are short, and their nodes are. */
+BPF_LPM_TRIE(short_grants, struct short_name_key, struct grant, MAX_GRANTS);
+BPF_LPM_TRIE(long_grants, struct name_key, struct grant, MAX_GRANTS);
 BPF_LPM_TRIE(refused, struct refused_key, u32, MAX_REFUSED);
 BPF_TABLE("lru_hash", struct query_key, struct query, queries, MAX_QUERIES);
 BPF_TABLE("lru_hash", struct asker, u64, unanswered, MAX_ASKERS);

@@ -91,6 +91,7 @@ static __always_inline struct grant *match_qname(struct scratch *s)
 	struct {
 		u32 value;
 	} __attribute__((packed)) * prefixlen; /* not aligned */
+	struct grant *grant;
 	u32 start, len;
 
 	if (reverse_qname(s))
@@ -105,8 +106,16 @@ static __always_inline struct grant *match_qname(struct scratch *s)
 	start = NAME_END + 1 - sizeof(u32) - len;
 	asm volatile("" : "+r"(start));
 	prefixlen = (void *)&s->name[start & NAME_START_MASK];
+	/* Whatever matches in there is longer than all that is in the other. */
+	if (len > SHORT_NAME_SIZE) {
+		prefixlen->value = len * 8;
+		grant = long_grants.lookup((void *)prefixlen);
+		if (grant)
+			return grant;
+		len = SHORT_NAME_SIZE;
+	}
 	prefixlen->value = len * 8;
-	return grants.lookup((void *)prefixlen);
+	return short_grants.lookup((void *)prefixlen);
 }
 
 #endif

@@ -15,6 +15,7 @@ from enforcer.core.answers import MAX_TTL_S as MAX_TTL_S  # noqa: PLC0414  part 
 from enforcer.core.grants import MAX_PORTS as MAX_PORTS  # noqa: PLC0414  part of the mirror
 
 NAME_SIZE = 256
+SHORT_NAME_SIZE = 52
 MESSAGE_MAX = 4096
 QUERY_TIMEOUT_S = 30
 MAX_QUERIES = 16384
@@ -79,8 +80,15 @@ class NameKey(ctypes.Structure):
     _fields_ = (("prefixlen", ctypes.c_uint32), ("name", ctypes.c_uint8 * NAME_SIZE))
 
 
+class ShortNameKey(ctypes.Structure):
+    """struct short_name_key."""
+
+    _fields_ = (("prefixlen", ctypes.c_uint32), ("name", ctypes.c_uint8 * SHORT_NAME_SIZE))
+
+
 # The same, for very many of them: a structure of ctypes takes ten times as long to fill.
 NAME_KEY = struct.Struct(f"=I{NAME_SIZE}s")
+SHORT_NAME_KEY = struct.Struct(f"=I{SHORT_NAME_SIZE}s")
 
 
 class Grant(ctypes.Structure):

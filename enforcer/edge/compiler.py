@@ -39,11 +39,12 @@ MAPS = (
     "config",
     "connectors",
     "events",
-    "grants",
     "learned",
+    "long_grants",
     "others",
     "refused",
     "resolvers",
+    "short_grants",
     "stats",
 )
 # Debugging information takes the compiler a fifth of its time, and the kernel memory.

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from enforcer.edge.bpf import bpf, info  # noqa: TID251 - maps are reached through it
 from enforcer.errors import DatapathError
@@ -90,7 +90,7 @@ class Map:
 
     def update(self, elements: Iterable[tuple[bytes, bytes]]) -> None:
         """Add *elements*, keys and values, or replace them, up to the first one refused."""
-        for some in _batches(elements):
+        for some in batches(elements):
             try:
                 self._batch(UPDATE_BATCH, [key for key, _ in some], [value for _, value in some])
             except OSError:
@@ -100,7 +100,7 @@ class Map:
 
     def delete(self, keys: Iterable[bytes]) -> None:
         """Delete the elements with *keys*, as far as there are any."""
-        for some in _batches(keys):
+        for some in batches(keys):
             try:
                 self._batch(DELETE_BATCH, some)
             except OSError:
@@ -187,17 +187,27 @@ class Map:
             raise DatapathError(f'BPF map "{self._name}" can\'t {doing}: {exc.strerror}') from exc
 
 
+class Elements(Protocol):
+    """What can be told elements."""
+
+    def update(self, elements: Iterable[tuple[bytes, bytes]], /) -> None:
+        """Add *elements*, keys and values, or replace them, up to the first one refused."""
+
+    def delete(self, keys: Iterable[bytes], /) -> None:
+        """Delete the elements with *keys*, as far as there are any."""
+
+
 class Mirrored(Generic[Name, Value]):
     """A map that holds what it was told last and nothing else, and is not read for that.
 
     Args:
-        elements: of the map.
+        elements: of the map, or of several that share the names.
         key: returns the key of a name.
         value: returns a value as the map has it.
     """
 
     def __init__(
-        self, elements: Map, key: Callable[[Name], bytes], value: Callable[[Value], bytes]
+        self, elements: Elements, key: Callable[[Name], bytes], value: Callable[[Value], bytes]
     ) -> None:
         self._map = elements
         self._key = key
@@ -231,7 +241,8 @@ class Mirrored(Generic[Name, Value]):
         self._held, self._unsure = wanted, set()
 
 
-def _batches(elements: Iterable[T]) -> Iterator[tuple[T, ...]]:
+def batches(elements: Iterable[T]) -> Iterator[tuple[T, ...]]:
+    """Yield *elements*, BATCH at a time."""
     left = iter(elements)
     return iter(lambda: tuple(itertools.islice(left, BATCH)), ())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 from enforcer import abi
 from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, own_networks
 from enforcer.core.destinations import TCP
-from enforcer.core.grants import Grant, Grants
+from enforcer.core.grants import Grants
 from enforcer.core.headers import Flow
-from enforcer.core.hostname import Pattern
-from enforcer.core.names import trie_prefix
 from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
 from enforcer.edge.bpf import Objects  # noqa: TID251 - what it is made from
+from enforcer.edge.granted import Granted  # noqa: TID251 - two maps of grants as one
 from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
 from enforcer.edge.rings import Rings  # noqa: TID251 - how they tell
 from enforcer.errors import DatapathError
@@ -72,11 +70,7 @@ class Programs:
         self._others = Rings(self._map("others"))
         self._learned = self._map("learned")
         self._stats = self._map("stats")
-        grants = self._map("grants")
-        self._exact = Mirrored(grants, functools.partial(_name_key, wildcard=False), _grant_value)
-        self._wildcards = Mirrored(
-            grants, functools.partial(_name_key, wildcard=True), _grant_value
-        )
+        self._granted = Granted(self._map("short_grants"), self._map("long_grants"))
         self._resolvers = Mirrored(self._map("resolvers"), bytes, bytes)
         self._refused = Mirrored(self._map("refused"), bytes, bytes)
 
@@ -104,10 +98,7 @@ class Programs:
 
     def set_grants(self, grants: Grants) -> None:
         """Permit the names of *grants* alone; new ones first, so that none has a gap."""
-        self._exact.add(grants.exact)
-        self._wildcards.add(grants.wildcards)
-        self._exact.keep(grants.exact)
-        self._wildcards.keep(grants.wildcards)
+        self._granted.replace(grants)
 
     def set_own_addresses(self, own: Iterable[Address]) -> None:
         """Never learn the well-known prefixes and *own*, the addresses of this machine."""
@@ -208,21 +199,6 @@ def _event(sample: bytes) -> Event:
         cut=bool(header.flags & abi.AnswerFlags.CUT),
         time=header.time_ns / 1e9,
     )
-
-
-def _name_key(domain: str, *, wildcard: bool) -> bytes:
-    prefix = trie_prefix(Pattern(domain, wildcard))
-    return abi.NAME_KEY.pack(len(prefix) * 8, prefix)
-
-
-def _grant_value(grant: Grant) -> bytes:
-    return _uses(grant.ports, private=grant.private)
-
-
-@functools.lru_cache(maxsize=64)  # a few for very many names
-def _uses(ports: tuple[int, ...], *, private: bool) -> bytes:
-    flags = abi.GrantFlags.PRIVATE if private else abi.GrantFlags(0)
-    return bytes(abi.Grant(ports=(ctypes.c_uint16 * abi.MAX_PORTS)(*ports), flags=flags))
 
 
 def _refused_key(network: Network) -> bytes:

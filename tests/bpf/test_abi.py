@@ -15,6 +15,7 @@ HEADER = (files("enforcer.bpf") / "abi.h").read_text("utf-8")
 STRUCTS = {
     "config": abi.Config,
     "name_key": abi.NameKey,
+    "short_name_key": abi.ShortNameKey,
     "grant": abi.Grant,
     "refused_key": abi.RefusedKey,
     "address": abi.MappedAddress,
@@ -34,7 +35,7 @@ ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {
     "STAT": abi.Stat,
 }
 CONSTANTS = re.findall(
-    r"^\t(MAX_\w+|NAME_SIZE|MESSAGE_MAX|QUERY_TIMEOUT_S)\b", HEADER, re.MULTILINE
+    r"^\t(MAX_\w+|(?:SHORT_)?NAME_SIZE|MESSAGE_MAX|QUERY_TIMEOUT_S)\b", HEADER, re.MULTILINE
 )
 
 
