@@ -1,8 +1,9 @@
-"""bpf(2): creates a map and loads programs of the types that enforcer is made of.
+"""bpf(2): creates maps and loads programs of the types that enforcer is made of.
 
 The system call needs CONFIG_BPF_SYSCALL. Hash maps came with Linux kernel commit 0f8e4bd8a1fc
-(in v3.19), sched_cls programs with 96be4325f443 (in v4.1), sock_ops programs with 40304b2a1567
-("bpf: BPF support for sock_ops") (in v4.13).
+(in v3.19), per-CPU arrays with a10423b87a7e (in v4.6), LRU hash maps with 29ba732acbee (in v4.10),
+LPM tries with b95a5c4db09b (in v4.11), sched_cls programs with 96be4325f443 (in v4.1), sock_ops
+programs with 40304b2a1567 ("bpf: BPF support for sock_ops") (in v4.13).
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ FIRST_RELEASE = (4, 13)
 _SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 # linux/bpf.h: enum bpf_cmd, bpf_map_type, bpf_prog_type
 _MAP_CREATE, _PROG_LOAD = 0, 5
-_MAP_TYPE_HASH = 1
+# Type, octets of a key and of a value, flags: an LPM trie takes BPF_F_NO_PREALLOC, and no
+# longer key (LPM_DATA_SIZE_MAX).
+_MAPS = {
+    "hash map": (1, 4, 4, 0),
+    "per-CPU array": (6, 4, 8, 0),
+    "LRU hash map": (9, 4, 4, 0),
+    "LPM trie": (11, 260, 4, 1),
+}
 _PROGRAM_TYPES = {"sched_cls": 3, "sock_ops": 13}
 _NAME = b"enforcer_check"
 _RETURN_1 = struct.pack("=BBhi", 0xB7, 0, 0, 1) + struct.pack("=BBhi", 0x95, 0, 0, 0)
@@ -109,7 +117,7 @@ def _refusal(confinement: Confinement) -> tuple[Outcome, str, str]:
 
 
 def check() -> Result:
-    """Say whether a map can be created and the program types loaded."""
+    """Say whether the maps can be created and the program types loaded."""
     number = _SYSCALL.get(os.uname().machine)
     if number is None:
         detail = f'number of bpf(2) not known for machine "{os.uname().machine}"'
@@ -119,16 +127,19 @@ def check() -> Result:
 
 def _probe(number: int) -> Result:
     _lift_memory_lock_limit()
-    step = "a hash map"
+    step = ""
     try:
-        _bpf(number, _MAP_CREATE, struct.pack("=7I16s", _MAP_TYPE_HASH, 4, 4, 1, 0, 0, 0, _NAME))
+        for kind, (map_type, key, value, flags) in _MAPS.items():
+            step = f"a map of type {kind}"
+            fields = (map_type, key, value, 1, flags, 0, 0, _NAME)
+            _bpf(number, _MAP_CREATE, struct.pack("=7I16s", *fields))
         for name, program_type in _PROGRAM_TYPES.items():
             step = f"a program of type {name}"
             _load(number, program_type)
     except OSError as exc:
         return explain(step, exc, Confinement.of_this_process())
     names = " and ".join(_PROGRAM_TYPES)
-    return Result(ID, Outcome.SUPPORTED, f"a map, {names} programs load")
+    return Result(ID, Outcome.SUPPORTED, f"maps, {names} programs load")
 
 
 def _lift_memory_lock_limit() -> None:

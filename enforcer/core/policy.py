@@ -27,7 +27,9 @@ from enforcer.core.mistakes import Path, mistakes, problem_at
 from enforcer.core.policy_form import DnsSection, PolicyFile, host_or_entry
 from enforcer.errors import PolicyError, PolicyProblem
 
-EMPTY_FILE = PolicyProblem(0, "", "the file is empty", "`enforcer policy init --force` writes one")
+EMPTY_FILE = PolicyProblem(
+    0, "", "the file is empty", "`enforcer policy init --force --output FILE` writes one"
+)
 
 
 class Mode(enum.Enum):

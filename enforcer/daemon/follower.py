@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from enforcer.core.problem import Problem
+from enforcer.core.rest import Rest
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.waking import woken
@@ -16,8 +17,10 @@ KEY = "watching files"
 AT_LEAST_EVERY_S = 5.0
 # An interface that comes is announced a dozen times: link, addresses, routes.
 SETTLE_S = 0.01
-# Of the kernel thread's time a storm of changes gets a quarter.
-REST = 3
+# Of the kernel thread's time a storm of changes gets this share; some twenty changes one
+# after the other, as of a `docker compose up`, are no storm.
+SHARE = 0.25
+CREDIT_S = 1.5
 
 
 class Follower:
@@ -54,6 +57,7 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled."""
         clock = asyncio.get_running_loop().time
+        rest = Rest(SHARE, CREDIT_S)
         while True:
             async with self._lock:
                 started = clock()
@@ -61,8 +65,8 @@ class Follower:
                 self._watch()
                 await self._enforcement.follow()
             deadline = started + AT_LEAST_EVERY_S
-            rest = REST * (clock() - started)
-            await asyncio.sleep(min(rest, max(0.0, deadline - clock())))
+            ended = clock()
+            await asyncio.sleep(min(rest.after(started, ended), max(0.0, deadline - ended)))
             await self._changed(deadline)
 
     def _watch(self) -> None:
