@@ -66,7 +66,7 @@ def test_answers_to_come_are_waited_for_behind_everybody(lab: Lab, policy: str) 
         def scheduled(policy: int) -> bool:
             return os.sched_getscheduler(enforcer.process.pid) == policy
 
-        assert scheduled(os.SCHED_OTHER)
+        until(lambda: scheduled(os.SCHED_OTHER), IN_TIME_S, "the answers of the start to be read")
         done = threading.Event()
 
         def client() -> None:
