@@ -77,6 +77,16 @@ def network(value: object) -> Network:
     return found
 
 
+def networks(value: list[Network]) -> list[Network]:
+    """Return the networks of a policy, unless all of them together are everything."""
+    for family in (4, 6):
+        parts = [each for each in value if each.version == family]
+        if any(each.prefixlen == 0 for each in ipaddress.collapse_addresses(parts)):  # type: ignore[type-var]  # of one family
+            reason = f"together allow every address of IPv{family}"
+            raise _fault(reason, "to deny nothing: mode: audit")
+    return value
+
+
 def resolver(value: object) -> Address:
     """Read the address of a resolver."""
     hint = "write an address such as 10.0.0.53 or 2001:db8::53, without port"

@@ -181,7 +181,8 @@ class PolicyFile(_Section):
         Field(description="names, or *. and the name above; port 443 if none is given"),
     ] = None
     networks: Annotated[
-        list[NetworkItem] | None, Field(description="always allowed, on every port")
+        Annotated[list[NetworkItem], AfterValidator(entries.networks)] | None,
+        Field(description="always allowed, on every port"),
     ] = None
     resolvers: Annotated[
         Resolvers | None, Field(description="whose answers count; system follows resolv.conf")

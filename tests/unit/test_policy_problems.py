@@ -161,6 +161,14 @@ def test_what_is_no_document_is_one_problem(text: str, line: int, reason: str, h
         ("networks: ['']", 3, "networks[0]", "is no network", "10.20.0.0/16"),
         ("networks: [10]", 3, "networks[0]", "must be a network, not 10", "in quotes"),
         ("networks: [0.0.0.0/0]", 3, "networks[0]", "would allow every address", "mode: audit"),
+        (
+            "networks: [128.0.0.0/1, '::/1', 0.0.0.0/1]",
+            3,
+            "networks",
+            "together allow every address of IPv4",
+            "mode: audit",
+        ),
+        ("networks: ['8000::/1', '::/1']", 3, "networks", "address of IPv6", "mode: audit"),
         ("networks: ['::/0']", 3, "networks[0]", "would allow every address", "mode: audit"),
         # resolvers
         ("resolvers: 10.0.0.53", 3, "resolvers", 'not "10.0.0.53"', "resolvers: [10.0.0.53]"),
