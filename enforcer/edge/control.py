@@ -8,6 +8,7 @@ import errno
 import http.server
 import json
 import os
+import select
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -150,8 +151,14 @@ class _Request(http.server.BaseHTTPRequestHandler):
         self._answer("GET")
 
     def do_POST(self) -> None:
-        """Answer a change."""
-        self._answer("POST")
+        """Answer a change, unless the client has given it up: to him it has failed."""
+        if not self._hung_up():
+            self._answer("POST")
+
+    def _hung_up(self) -> bool:
+        look = select.poll()
+        look.register(self.connection, select.POLLRDHUP)
+        return bool(look.poll(0))
 
     def _answer(self, method: str) -> None:
         target = urlsplit(self.path)

@@ -99,3 +99,26 @@ def test_a_stop_leaves_nobody_waiting(tmp_path: Path) -> None:
             assert {client.recv(1) for client in clients} <= {b""}
 
     asyncio.run(body())
+
+
+def test_a_change_that_its_client_gave_up_is_not_made(tmp_path: Path) -> None:
+    """A daemon that was stopped for two minutes ended when it went on: `off` had failed by then."""
+    path, made = tmp_path / "s", []
+
+    async def change(query: Mapping[str, str]) -> object:
+        made.append(query["by"])
+        return None
+
+    async def body() -> None:
+        server = Server(path, reads={}, changes={"/off": change})
+        await server.start()
+        try:
+            with socket.socket(socket.AF_UNIX) as client:  # before the server's turn comes
+                client.connect(str(path))
+                client.sendall(b"POST /off?by=first HTTP/1.1\r\n\r\n")
+            await asyncio.to_thread(_request, "POST", path, "/off?by=second")
+        finally:
+            await server.stop()
+
+    asyncio.run(body())
+    assert made == ["second"]
