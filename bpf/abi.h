@@ -84,7 +84,8 @@ struct config {
 	u32 nonce;
 	u32 min_ttl_s;
 	u32 grace_s;
-	u32 pad;
+	/* Not 0 while the connect_mark of an earlier instance runs before this one. */
+	u32 beside;
 };
 
 /*

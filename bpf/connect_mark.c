@@ -68,7 +68,8 @@ int connect_mark(struct bpf_sock_ops *ops)
 		if (learned) {
 			set_mark(ops, cfg->nonce);
 			count(STAT_MARKED);
-		} else if (sk->mark) {
+		} else if (sk->mark && !cfg->beside) {
+			/* Beside another, that one has taken away what is not of now. */
 			set_mark(ops, 0);
 		}
 	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {

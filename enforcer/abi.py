@@ -70,7 +70,7 @@ class Config(ctypes.Structure):
         ("nonce", ctypes.c_uint32),
         ("min_ttl_s", ctypes.c_uint32),
         ("grace_s", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("beside", ctypes.c_uint32),
     )
 
 

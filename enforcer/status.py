@@ -124,7 +124,10 @@ def read_kernel(
         table=table,
         resolvers=resolvers,
         network=links.network(resolvers),
-        attached={index: frozenset(found) for index, found in filters.attached().items()},
+        attached={
+            index: frozenset(program for program, _ in found)
+            for index, found in filters.attached().items()
+        },
         bridged=bridged,
         edited=firewall.edited(None if recorded is None else recorded.table),
     )

@@ -47,11 +47,18 @@ class Bridge:
         self._refused = refused
         self.blind = refused
 
-    def attach(self, stale: Iterable[int]) -> None:
-        """Attach them in the place of the programs with the ids *stale*."""
+    def marked_by(self, stale: Iterable[int]) -> bool:
+        """Tell whether one of the programs with the ids *stale* marks here."""
+        return not set(self._marking.attached()).isdisjoint(stale)
+
+    def attach(self) -> None:
+        """Attach them, after those that are there."""
         self._marking.attach(self._connect_mark)
         self._attached = True
         self._note_processes()
+
+    def detach(self, stale: Iterable[int]) -> None:
+        """Detach the programs with the ids *stale*."""
         for old in stale:
             for hook in (self._marking, *self._noting):
                 hook.detach(old)

@@ -67,7 +67,8 @@ class Datapath:
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
-        self._placement = Placement(self.filters, self.programs)
+        beside = self._predecessor is not None
+        self._placement = Placement(self.filters, self.programs, beside=beside)
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self._bridged = False
         self.own: frozenset[Address] = frozenset()
@@ -100,24 +101,48 @@ class Datapath:
         Returns: as `follow` does.
         """
         self._marking = self._nonces[renew]
-        self.programs.configure(
-            nonce=self._marking, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
-        )
+        self._configure(policy)
         self.programs.set_grants(grants)
         return self.follow(resolvers)
 
-    def bridge(self) -> None:
-        """Let the first SYN to a learned address pass before the sets know it."""
-        before, self._predecessor = self._predecessor, None
+    def bridge(self, policy: Policy) -> None:
+        """Let the first SYN to a learned address pass before the sets know it.
+
+        What an earlier process left goes on learning and marking beside this one: see `alone`.
+        """
+        before = self._predecessor
         if before is not None and before.cgroup != self.on_cgroup.cgroup:
             teardown.detach(before)
-            before = None
-        stale = () if before is None else before.program_ids
+            self._predecessor = None
+        self._configure(policy, beside=self.on_cgroup.marked_by(self._older))
         self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
-        self.record(*stale)
-        self.on_cgroup.attach(stale)
         self.record()
+        self.on_cgroup.attach()
+
+    def alone(self, policy: Policy, resolvers: Collection[Address]) -> dict[str, DatapathError]:
+        """Take away what an earlier process left, now that answers it waited for have come.
+
+        Returns: as `follow` does.
+        """
+        self._configure(policy)
+        self.on_cgroup.detach(self._older)
+        self._predecessor = None
+        self._placement.beside = False
+        self.record()
+        return self.follow(resolvers)
+
+    @property
+    def _older(self) -> tuple[int, ...]:
+        return () if self._predecessor is None else self._predecessor.program_ids
+
+    def _configure(self, policy: Policy, *, beside: bool = False) -> None:
+        self.programs.configure(
+            nonce=self._marking,
+            min_ttl_s=policy.min_ttl_s,
+            grace_s=policy.grace_s,
+            beside=beside,
+        )
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
         """Trust *resolvers*, and put each program on the interfaces where it belongs now.
@@ -147,14 +172,14 @@ class Datapath:
         """What the last `follow` found taken off, in words; its programs are where they were."""
         return self._placement.put_back + self.on_cgroup.put_back
 
-    def record(self, *stale: int) -> bool:
-        """Have the record say what is attached, *stale* too; return whether it did not."""
+    def record(self) -> bool:
+        """Have the record say what is attached; return whether it did not."""
         # Before connect_mark is attached there is a predecessor's record to keep.
         if not self._bridged:
             return False
         attachments = Attachments(
             cgroup=self.on_cgroup.cgroup,
-            program_ids=(*self.on_cgroup.program_ids, *stale),
+            program_ids=(*self.on_cgroup.program_ids, *self._older),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,

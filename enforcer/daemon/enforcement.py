@@ -95,9 +95,11 @@ class Enforcement:
         """Learn, look all names up once, then enforce."""
         now = self.in_force
         await self._learn(now)
-        await self._kernel.run(self._datapath.bridge)
+        await self._kernel.run(self._datapath.bridge, now.policy)
         self.lookups.use(now.policy, now.resolvers, time.monotonic())
         await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
+        refused = await self._kernel.run(self._datapath.alone, now.policy, now.resolvers)
+        self._tell_refused(refused)
         await self._enforce(now)
 
     async def reload(self) -> None:

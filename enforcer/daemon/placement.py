@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enforcer.core.interfaces import Network, Program
 from enforcer.edge.bpf import program_id
-from enforcer.edge.filters import Filters
+from enforcer.edge.filters import Filters, Running
 from enforcer.edge.programs import Programs
 from enforcer.errors import DatapathError
 
@@ -21,12 +21,13 @@ class Placement:
 
     Attributes:
         put_back: what the last look found taken off, in words.
+        beside: whether programs of an earlier process stay beside ours.
 
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
-    def __init__(self, filters: Filters, programs: Programs) -> None:
+    def __init__(self, filters: Filters, programs: Programs, *, beside: bool) -> None:
         self._filters = filters
         self._descriptors = {
             Program.DNS_QUERY: programs.dns_query,
@@ -36,6 +37,7 @@ class Placement:
         self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
         self._placed: set[tuple[int, Program]] = set()  # by index of the interface
         self.put_back: tuple[str, ...] = ()
+        self.beside = beside
 
     def forget(self) -> None:
         """Take for nobody's doing that programs are not where they were."""
@@ -48,22 +50,22 @@ class Placement:
         """
         refused: dict[str, DatapathError] = {}
         attached = self._filters.attached()
-        unwanted: dict[int, frozenset[Program]] = {}
+        unwanted: dict[int, frozenset[Running]] = {}
         before, self._placed = self._placed, set()
         taken_off: list[str] = []
         for interface in network.interfaces:
-            there = attached.get(interface.index, {})
+            there = attached.get(interface.index, frozenset())
             wanted = network.programs(interface)
-            if surplus := there.keys() - wanted:
-                unwanted[interface.index] = frozenset(surplus)
-            # Those of an earlier process have other ids and are replaced.
-            missing = {p: self._descriptors[p] for p in wanted if there.get(p) != self._ids[p]}
-            if missing:
+            ours = {(program, self._ids[program]) for program in wanted}
+            if missing := {program: self._descriptors[program] for program, _ in ours - there}:
                 try:
                     self._filters.attach(interface, missing)
                 except DatapathError as exc:
                     refused[interface.name] = exc
                     continue
+            # Those of an earlier process have other ids.
+            if not self.beside and there - ours:
+                unwanted[interface.index] = there - ours
             self._placed |= {(interface.index, program) for program in wanted}
             taken_off += [
                 f"{program.value} was taken off {interface.name}"

@@ -35,7 +35,10 @@ HOOKS = {
     Program.DNS_ANSWER: (INGRESS, 0xE4F0),
     Program.FORWARD_MARK: (INGRESS, 0xE4F1),
 }
-
+# Added to the handle of a filter beside one of an earlier process.
+_BESIDE = 0x10
+# A program of ours, or of an earlier process, and its id.
+Running = tuple[Program, int]
 
 # linux/pkt_cls.h: TCA_BPF_ID, and its length, type and value.
 _BPF_ID = 11
@@ -65,13 +68,18 @@ class _Filter:
 
     @property
     def program(self) -> Program | None:
-        """The program of ours, or of an earlier run, that it runs."""
+        """The program of ours, or of an earlier process, that it runs."""
         # By the handle too: a name is free for anybody to use.
-        for program, place in HOOKS.items():
-            name = self.name.removesuffix(_FOUND_CLSACT)
-            if place == (self.parent, self.handle) and name == _NAME_PREFIX + program.value:
+        name = self.name.removesuffix(_FOUND_CLSACT)
+        for program, (parent, handle) in HOOKS.items():
+            ours = self.parent == parent and self.handle in (handle, handle + _BESIDE)
+            if ours and name == _NAME_PREFIX + program.value:
                 return program
         return None
+
+    @property
+    def running(self) -> Running | None:
+        return (self.program, self.program_id) if self.program is not None else None
 
     @property
     def found_clsact(self) -> bool:
@@ -93,9 +101,10 @@ class Filters:
         self._netlink.close()
 
     def attach(self, interface: Interface, programs: Mapping[Program, int]) -> None:
-        """Put *programs* on *interface*, in place of those of an earlier run.
+        """Put *programs* on *interface*, each beside that of an earlier process.
 
-        An interface that is gone meanwhile is none of ours any more.
+        Where there are two already it takes the place of one. An interface that is gone
+        meanwhile is none of ours any more.
 
         Args:
             interface: as listed a moment ago.
@@ -110,16 +119,15 @@ class Filters:
                 name = _NAME_PREFIX + program.value + ending
                 self._put(interface.index, program, fd, name, present)
 
-    def attached(self) -> dict[int, dict[Program, int]]:
-        """Return the id of each program of ours, by the index of its interface."""
-        found: dict[int, dict[Program, int]] = {}
-        for index in self._with_clsact():
-            for each in self._filters(index):
-                if each.program is not None:
-                    found.setdefault(index, {})[each.program] = each.program_id
-        return found
+    def attached(self) -> dict[int, frozenset[Running]]:
+        """Return the programs of ours, and of earlier processes, by index of the interface."""
+        found = {
+            index: frozenset(each.running for each in self._filters(index) if each.running)
+            for index in self._with_clsact()
+        }
+        return {index: there for index, there in found.items() if there}
 
-    def detach(self, unwanted: Mapping[int, Collection[Program]] | None = None) -> None:
+    def detach(self, unwanted: Mapping[int, Collection[Running]] | None = None) -> None:
         """Take filters of ours away, and an emptied clsact that was made for them.
 
         Filters of others stay, and so does the qdisc they need, or had made before.
@@ -128,13 +136,16 @@ class Filters:
             unwanted: programs by the index of their interface; None: all of ours.
         """
         for index in self._with_clsact() if unwanted is None else unwanted:
-            programs = frozenset(Program) if unwanted is None else unwanted[index]
             with translated("detach filters"), _unless_gone():
-                self._detach_from(index, programs)
+                self._detach_from(index, None if unwanted is None else unwanted[index])
 
-    def _detach_from(self, index: int, programs: Collection[Program]) -> None:
+    def _detach_from(self, index: int, unwanted: Collection[Running] | None) -> None:
         present = tuple(self._filters(index))
-        ours = tuple(each for each in present if each.program in programs)
+        ours = tuple(
+            each
+            for each in present
+            if each.running and (unwanted is None or each.running in unwanted)
+        )
         for each in ours:
             self._netlink.ipr.tc(
                 "del-filter", _BPF, index, each.handle, parent=each.parent, info=each.info
@@ -145,10 +156,11 @@ class Filters:
     def _put(
         self, index: int, program: Program, fd: int, name: str, present: Collection[_Filter]
     ) -> None:
-        parent, handle = HOOKS[program]
-        old = next((each for each in present if each.program is program), None)
-        if old is not None:
-            handle, info = old.handle, old.info
+        parent, first = HOOKS[program]
+        theirs = {each.handle: each for each in present if each.program is program}
+        handle = first + _BESIDE if first in theirs else first
+        if handle in theirs:
+            info = theirs[handle].info
         else:
             info = _free_info(handle, [each for each in present if each.parent == parent])
         self._netlink.ipr.tc(

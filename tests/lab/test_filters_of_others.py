@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from enforcer.core.interfaces import LEARNING, Program
+from enforcer.core.interfaces import Program
 from enforcer.edge.filters import EGRESS, HOOKS, INGRESS, Filters
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
@@ -66,7 +66,7 @@ def take_ours(host: Namespace) -> None:
     def take() -> None:
         filters = Filters()
         try:
-            filters.detach(dict.fromkeys(filters.attached(), LEARNING))
+            filters.detach(filters.attached())
         finally:
             filters.close()
 

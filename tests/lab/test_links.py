@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import pytest
 
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.edge.bpf import program_id
-from enforcer.edge.filters import Filters
+from enforcer.edge.filters import Filters, Running
 from enforcer.edge.links import Links
 from enforcer.edge.loader import load
 from enforcer.edge.programs import Programs
@@ -93,11 +93,21 @@ def detach(host: Namespace) -> None:
     with_filters(host, lambda filters: filters.detach())
 
 
+def take(host: Namespace, index: int, programs: Collection[Program]) -> None:
+    """Detach *programs*, whoever's, from the interface with *index*."""
+
+    def detached(filters: Filters) -> None:
+        there = filters.attached()[index]
+        filters.detach({index: {each for each in there if each[0] in programs}})
+
+    with_filters(host, detached)
+
+
 def attached(host: Namespace) -> dict[str, frozenset[Program]]:
     """Return what is attached where."""
     names = {each.index: each.name for each in network(host).interfaces}
     found = with_filters(host, lambda filters: filters.attached())
-    return {names[index]: frozenset(there) for index, there in found.items()}
+    return {names[index]: frozenset(p for p, _ in there) for index, there in found.items()}
 
 
 def clsact(host: Namespace) -> bool:
@@ -110,29 +120,35 @@ def shown(host: Namespace, hook: str) -> str:
     return host.run("tc", "filter", "show", "dev", "eth0", hook).stdout
 
 
-def test_programs_are_attached_once_however_often(host: Namespace, programs: Programs) -> None:
-    """Attaching again replaces; two programs share the ingress hook."""
-    wanted = descriptors(programs)
-    for _ in range(3):
-        attach(host, wanted)
+def test_two_programs_share_the_ingress_hook(host: Namespace, programs: Programs) -> None:
+    """Each has its filter; the loopback has those that were asked for."""
+    attach(host, descriptors(programs))
     attach(host, {Program.DNS_QUERY: programs.dns_query}, "lo")
     assert attached(host) == {"eth0": frozenset(Program), "lo": {Program.DNS_QUERY}}
     assert shown(host, "ingress").count("direct-action") == 2
     assert shown(host, "egress").count("direct-action") == 1
 
 
-def test_the_programs_of_this_process_are_told_from_others(host: Namespace) -> None:
-    """A filter names its program, so that those of a dead process are replaced."""
-    ids: list[int] = []
-    for _ in range(2):
+def test_programs_of_another_process_stay_beside_ours(host: Namespace) -> None:
+    """Until they are taken away by their ids; of many processes that died there are two."""
+    seen: list[frozenset[Running]] = []
+    ours: set[Running] = set()
+    for _ in range(4):
         loaded = Programs(load())
         attach(host, {Program.DNS_ANSWER: loaded.dns_answer})
         (found,) = with_filters(host, lambda filters: filters.attached()).values()
-        assert found == {Program.DNS_ANSWER: program_id(loaded.dns_answer)}
-        ids += found.values()
+        ours = {(Program.DNS_ANSWER, program_id(loaded.dns_answer))}
+        assert ours < found or not seen
+        seen.append(found)
         loaded.close()
-    assert len(set(ids)) == 2
-    assert shown(host, "ingress").count("direct-action") == 1
+    assert [len(found) for found in seen] == [1, 2, 2, 2]
+    assert shown(host, "ingress").count("direct-action") == 2
+    index, older = interface(host, "eth0").index, seen[-1] - ours
+    with_filters(host, lambda filters: filters.detach({index: ()}))
+    with_filters(host, lambda filters: filters.detach({index: older}))
+    assert with_filters(host, lambda filters: filters.attached()) == {index: ours}
+    detach(host)
+    assert not clsact(host)
 
 
 def test_detaching_leaves_nothing(host: Namespace, programs: Programs) -> None:
@@ -140,10 +156,10 @@ def test_detaching_leaves_nothing(host: Namespace, programs: Programs) -> None:
     attach(host, descriptors(programs))
     attach(host, descriptors(programs), "lo")
     index = interface(host, "eth0").index
-    with_filters(host, lambda filters: filters.detach({index: LEARNING}))
+    take(host, index, LEARNING)
     assert attached(host) == {"eth0": {Program.FORWARD_MARK}, "lo": frozenset(Program)}
     assert clsact(host)
-    with_filters(host, lambda filters: filters.detach({index: {Program.FORWARD_MARK}}))
+    take(host, index, {Program.FORWARD_MARK})
     assert attached(host) == {"lo": frozenset(Program)}
     assert not clsact(host)
     detach(host)
@@ -173,11 +189,11 @@ def test_filters_of_others_stay(
     host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
     host.run("tc", "filter", "add", "dev", "eth0", hook, *theirs)
     before = shown(host, hook)
-    for _ in range(2):
+    for times in (1, 2, 2):
         attach(host, descriptors(programs))
-    assert attached(host) == {"eth0": frozenset(Program)}
-    assert shown(host, "ingress").count("enforcer/") == 2
-    assert shown(host, "egress").count("enforcer/") == 1
+        assert attached(host) == {"eth0": frozenset(Program)}
+        assert shown(host, "ingress").count("enforcer/") == 2 * times
+        assert shown(host, "egress").count("enforcer/") == times
     detach(host)
     assert attached(host) == {}
     assert clsact(host)
@@ -196,7 +212,7 @@ def test_a_clsact_that_was_there_before_stays(host: Namespace, programs: Program
         attach(host, descriptors(programs))
     assert attached(host) == {"eth0": frozenset(Program)}
     index = interface(host, "eth0").index
-    with_filters(host, lambda filters: filters.detach({index: {Program.DNS_QUERY}}))
+    take(host, index, {Program.DNS_QUERY})
     detach(host)
     assert attached(host) == {}
     assert clsact(host)
@@ -233,7 +249,7 @@ def test_an_interface_that_is_gone_is_no_error(host: Namespace, programs: Progra
     gone = interface(host, "gone")
     host.ip("link del gone")
     with_filters(host, lambda filters: filters.attach(gone, descriptors(programs)))
-    with_filters(host, lambda filters: filters.detach({gone.index: LEARNING}))
+    with_filters(host, lambda filters: filters.detach({gone.index: {(Program.DNS_QUERY, 1)}}))
 
 
 def test_interfaces_that_face_the_resolvers_are_found(host: Namespace) -> None:

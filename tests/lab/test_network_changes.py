@@ -45,7 +45,7 @@ def attached(host: Namespace) -> dict[str, frozenset[Program]]:
         try:
             names = {each.index: each.name for each in links.network(()).interfaces}
             found = filters.attached().items()
-            return {names[index]: frozenset(there) for index, there in found if index in names}
+            return {names[at]: frozenset(p for p, _ in there) for at, there in found if at in names}
         finally:
             links.close()
             filters.close()

@@ -7,19 +7,24 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from enforcer import __version__
+from enforcer.edge.filters import Filters
+from tests.lab.asking import ask_both
 from tests.lab.client import connect_to_answers
-from tests.lab.conftest import FRESH_ZONE
+from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer
 from tests.lab.footprint import footprint
 from tests.lab.lab import Lab
+from tests.lab.namespace import Namespace
 from tests.lab.registry import DENIED
 from tests.lab.test_threats_daemon import is_closed, is_open, learns
+from tests.lab.topology import RESOLVERS
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -89,6 +94,56 @@ class Prober:
                 self.permitted.add((made.ok, made.refused))
                 self.outcomes |= {attempt(namespace, each).outcome for each in DENIED.addresses}
             self.rounds += 1
+
+
+def filters_at(host: Namespace) -> dict[int, int]:
+    """Return how many filters of ours there are, by index of their interface."""
+
+    def call() -> dict[int, int]:
+        filters = Filters()
+        try:
+            return {index: len(there) for index, there in filters.attached().items()}
+        finally:
+            filters.close()
+
+    return host.call(call)
+
+
+def test_what_was_learned_before_holds_until_the_successor_enforces(
+    lab: Lab, versions: tuple[Enforcer, Enforcer]
+) -> None:
+    """Programs of both run side by side as long as the successor waits for its own lookups.
+
+    Each was once replaced by itself: an answer that only the old ones had seen, or whose query
+    they alone remembered, opened nothing.
+    """
+    before, after = versions
+    net = lab.net
+    silent = f"silent.{FRESH_ZONE}"
+    lab.nameserver.silence(silent)
+    before.start()
+    alone = filters_at(net.host)
+    before.kill()
+    learned = [
+        address
+        for number in range(20)
+        for address in ask_both(net.host, RESOLVERS[0], f"before{number}.{FRESH_ZONE}")
+    ]
+    after.policy_file.write_text(f"{POLICY}  - {silent}\n")
+    with ThreadPoolExecutor() as threads:
+        starting = threads.submit(after.start)
+        both = {index: 2 * count for index, count in alone.items()}
+        until(lambda: filters_at(net.host) == both, ROUNDS_WITHIN_S, "programs of both")
+        for namespace, seen in ((net.host, learned[::2]), (net.container, learned[1::2])):
+            assert [attempt(namespace, each).outcome for each in seen] == ["connected"] * 20
+            made = connect_to_answers(namespace, FRESH_ZONE, family=4, count=20, label="both")
+            assert (made.ok, made.refused) == (20, 0)
+        assert is_closed(lab)
+        assert not starting.done()
+        starting.result()
+    assert filters_at(net.host) == alone
+    assert is_closed(lab)
+    assert learns(lab, "after")
 
 
 @pytest.fixture
