@@ -11,7 +11,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enforcer.edge.bpf import PROG_GET_FD_BY_ID, ById, bpf, program_id, program_name
@@ -48,6 +48,17 @@ class Program:
     run_time_ns: int
     runs: int
 
+    @property
+    def mean_ns(self) -> float:
+        """Of a run."""
+        return self.run_time_ns / self.runs
+
+    def since(self, before: Program) -> Program:
+        """Return what ran after *before* was read."""
+        return replace(
+            self, run_time_ns=self.run_time_ns - before.run_time_ns, runs=self.runs - before.runs
+        )
+
 
 @contextlib.contextmanager
 def statistics() -> Iterator[None]:
@@ -59,15 +70,15 @@ def statistics() -> Iterator[None]:
         os.close(fd)
 
 
-def programs(pid: int) -> tuple[Program, ...]:
-    """Return the programs that the process holds."""
+def programs(pid: int) -> dict[int, Program]:
+    """Return the programs that the process holds, by id."""
     found = {}
     for info in _descriptors(pid):
         if "prog_id" in info:
             number = int(info["prog_id"])
             times = int(info["run_time_ns"]), int(info["run_cnt"])
             found[number] = Program(number, program_name(number), *times)
-    return tuple(found.values())
+    return found
 
 
 def map_bytes(pid: int) -> int:
@@ -104,8 +115,7 @@ def empty_ns(repeat: int) -> float:
     try:
         number = program_id(fd)
         run_ns(number, bytes(64), repeat)
-        (mine,) = (each for each in programs(os.getpid()) if each.id == number)
-        return mine.run_time_ns / mine.runs
+        return programs(os.getpid())[number].mean_ns
     finally:
         os.close(fd)
 

@@ -1,4 +1,4 @@
-"""A tc program of somebody else: it counts the packets that pass it and lets them go on."""
+"""A tc program of somebody else, which lets packets go on: one that counts them, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyroute2 import IPRoute
 
-from enforcer.edge.bpf import bpf
+from enforcer.edge.bpf import bpf, program_id
 from tests.lab.bpf_objects import new_map
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def _instruction(code: int, registers: int = 0, offset: int = 0, immediate: int 
     return struct.pack("=BBhi", code, registers, offset, immediate)
 
 
+_PASS = _instruction(0xB7, 0x00, 0, -1) + _instruction(0x95)  # return TC_ACT_UNSPEC
+
+
 def _counting(map_fd: int) -> bytes:
     return b"".join(
         (
@@ -69,22 +72,20 @@ def _counting(map_fd: int) -> bytes:
             _instruction(0x15, 0x00, 2, 0),  # if r0 == 0: skip two
             _instruction(0xB7, 0x01, 0, 1),  # r1 = 1
             _instruction(0xC3, 0x10),  # lock *(u32 *)r0 += r1
-            _instruction(0xB7, 0x00, 0, -1),  # r0 = TC_ACT_UNSPEC
-            _instruction(0x95),  # return r0
+            _PASS,
         )
     )
 
 
-class Counter:
-    """A loaded program.
+class Passing:
+    """A loaded program that does nothing, or what *code* says.
 
     Args:
         name: of the program, as the kernel knows it.
+        code: its instructions.
     """
 
-    def __init__(self, name: str) -> None:
-        self._map = new_map("counted", _ARRAY)
-        code = _counting(self._map)
+    def __init__(self, name: str, code: bytes = _PASS) -> None:
         buffer, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
         attr = _Load(
             prog_type=_SCHED_CLS,
@@ -98,15 +99,11 @@ class Counter:
     def close(self) -> None:
         """Let go of it; where it is attached it stays."""
         os.close(self._program)
-        os.close(self._map)
 
     @property
-    def packets(self) -> int:
-        """How many it has seen."""
-        key, value = ctypes.c_uint32(0), ctypes.c_uint32(0)
-        attr = _Element(map_fd=self._map, key=ctypes.addressof(key), value=ctypes.addressof(value))
-        bpf(_LOOKUP, attr)
-        return value.value
+    def id(self) -> int:
+        """Of the program."""
+        return program_id(self._program)
 
     def attach(self, host: Namespace, name: str, parent: int, filter_name: str) -> None:
         """Put it on a hook of the interface *name*, which gets the qdisc if it has none."""
@@ -139,6 +136,31 @@ class Counter:
                 )
 
         host.call(put)
+
+
+class Counter(Passing):
+    """One that counts.
+
+    Args:
+        name: of the program, as the kernel knows it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._map = new_map("counted", _ARRAY)
+        super().__init__(name, _counting(self._map))
+
+    def close(self) -> None:
+        """Let go of it; where it is attached it stays."""
+        super().close()
+        os.close(self._map)
+
+    @property
+    def packets(self) -> int:
+        """How many it has seen."""
+        key, value = ctypes.c_uint32(0), ctypes.c_uint32(0)
+        attr = _Element(map_fd=self._map, key=ctypes.addressof(key), value=ctypes.addressof(value))
+        bpf(_LOOKUP, attr)
+        return value.value
 
 
 @contextlib.contextmanager
