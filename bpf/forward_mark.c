@@ -11,11 +11,15 @@ static __always_inline void mark_forwarded(struct __sk_buff *skb)
 {
 	struct learned_key key = {};
 	struct config *cfg = get_config();
+	const struct tcp_header *plain;
 	struct tcp_header tcp;
 	struct packet p = {};
 
 	/* A mark of somebody else routes for them. */
 	if (!cfg || skb->mark)
+		return;
+	plain = plain_transport(skb);
+	if (plain && (plain->flags & TCP_OPENING) != TCP_SYN)
 		return;
 	/* A source route leads on from the destination. No client sends options or
 	 * fragments of a SYN, so none are told apart.

@@ -7,6 +7,7 @@
 
 enum {
 	TC_ACT_UNSPEC = -1, /* goes on to whatever else is attached */
+	ETHERNET_HEADER = 14,
 	ETHERTYPE_IPV4 = 0x0800,
 	ETHERTYPE_IPV6 = 0x86dd,
 	IPV4_HEADER_MIN = 20, /* RFC 791 3.1 */
