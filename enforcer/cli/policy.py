@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import click
 
-from enforcer.cli.options import json_option
+from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.cli.suggest import suggest
 from enforcer.core.comparison import compare
 from enforcer.core.data import data_text
 from enforcer.core.hosts import Host
@@ -26,7 +27,8 @@ PORTS_WIDTH = 20
 
 
 @click.group()
-def policy() -> None:
+@runtime_dir_option
+def policy(**_options: object) -> None:
     """Check or show a policy file, or write one to start from."""
 
 
@@ -110,6 +112,9 @@ def schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     click.echo(json.dumps(dialect | PolicyFile.model_json_schema(), indent=2))
+
+
+policy.add_command(suggest)
 
 
 def _summary(found: Policy) -> str:

@@ -13,7 +13,7 @@ from enforcer.core.bindings import Binding
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
-from enforcer.core.presets import Argument, Preset, Purpose, presets
+from enforcer.core.presets import Argument, Preset, Purpose, entry_text, serving
 from enforcer.core.target import Image, Name, Place, Target
 
 # What a pull fails without. The rest is for signing in, and for checking signatures.
@@ -143,7 +143,7 @@ def _name(target: Name, policy: Policy) -> Explanation:
 def _image(target: Image, policy: Policy) -> Explanation:
     served = Pattern(target.host, wildcard=False)
     needs = [_need(served, target.port, Purpose.API, policy)]
-    known = _registry(target)
+    known = serving(target.host) if target.port == HTTPS else None
     if known is None:
         note = "no preset knows this registry: where its layers come from is not known here"
         add = () if needs[0].entry else (_line(served, target.port),)
@@ -170,15 +170,6 @@ def _image(target: Image, policy: Policy) -> Explanation:
     )
 
 
-def _registry(target: Image) -> tuple[Preset, dict[str, Argument]] | None:
-    if target.port == HTTPS:
-        for preset in presets().values():
-            arguments = preset.serving(target.host)
-            if arguments is not None:
-                return preset, arguments
-    return None
-
-
 def _need(pattern: Pattern, port: int, purpose: Purpose, policy: Policy) -> Need:
     if pattern.domain == "localhost":
         return Need(pattern, port, purpose, _THIS_MACHINE)
@@ -202,13 +193,7 @@ def _lines(
     """Return what to add: the preset if it is not there at all, else the hosts that lack."""
     if not whole:
         return tuple(_line(need.pattern, need.port) for need in missing)
-    given = ", ".join(f"{name}: {_yaml(value)}" for name, value in arguments.items())
-    entry = f"{preset.name}: {{{given}}}" if given else preset.name
-    return ("registries:", f"  - {entry}")
-
-
-def _yaml(value: Argument) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+    return ("registries:", f"  - {entry_text(preset, arguments)}")
 
 
 def _line(pattern: Pattern, port: int) -> str:

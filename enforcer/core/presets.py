@@ -200,6 +200,25 @@ def presets() -> Mapping[str, Preset]:
     return found
 
 
+def serving(domain: str) -> tuple[Preset, dict[str, Argument]] | None:
+    """Return the preset whose API *domain* is, with its arguments; None if it is of none."""
+    for preset in presets().values():
+        arguments = preset.serving(domain)
+        if arguments is not None:
+            return preset, arguments
+    return None
+
+
+def entry_text(preset: Preset, arguments: Mapping[str, Argument]) -> str:
+    """Return the entry under `registries` for *preset* with *arguments*, as YAML."""
+    given = ", ".join(f"{name}: {_yaml(value)}" for name, value in arguments.items())
+    return f"{preset.name}: {{{given}}}" if given else preset.name
+
+
+def _yaml(value: Argument) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
 def _hosts(entry: Mapping[str, Any]) -> tuple[PresetHost, ...]:
     return tuple(_host(host, Purpose(purpose)) for purpose in entry for host in entry[purpose])
 

@@ -11,6 +11,7 @@ from enforcer.core.denials import WINDOW_S, Denial, Denials
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.ruleset import DENIED_GROUP
+from enforcer.core.wanted import AllWanted
 from enforcer.daemon.identity import Identity
 from enforcer.daemon.problems import Problems
 from enforcer.edge.nflog import PacketLog
@@ -33,13 +34,17 @@ class DenialLog:
         problems: told if nothing can be recorded.
 
     Attributes:
-        records: of what was denied.
+        records: of what was denied lately.
+        wanted: all of it, by host.
+        since: when it began to be recorded, wall clock in seconds since the epoch.
     """
 
     def __init__(
         self, identity: Identity, policy: Callable[[], Policy], problems: Problems
     ) -> None:
         self.records = Denials()
+        self.wanted = AllWanted()
+        self.since = time.time()
         self._identity = identity
         self._policy = policy
         self._problems = problems
@@ -74,7 +79,9 @@ class DenialLog:
         self._identity.catch_up()
         for packet in packets:
             attempt, details = self._identity.of(packet)
-            begun = self.records.add(attempt, details, time.time())
+            now = time.time()
+            begun = self.records.add(attempt, details, now)
+            self.wanted.add(attempt, now, "" if begun is None else begun.details.process)
             if begun is not None:
                 self._tell(begun)
         if self._timer is None:

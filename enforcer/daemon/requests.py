@@ -15,6 +15,7 @@ from enforcer.core.asked import parse_asked
 from enforcer.core.explain import explain
 from enforcer.core.hostname import InvalidHostname
 from enforcer.core.problem import Problem
+from enforcer.core.suggest import suggest
 from enforcer.core.target import Place, parse_target
 from enforcer.core.wording import quoted
 from enforcer.daemon.datapath import Datapath
@@ -23,7 +24,14 @@ from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
-from enforcer.daemon.views import daemon_view, denials_view, denied_view, explain_view, hosts_view
+from enforcer.daemon.views import (
+    daemon_view,
+    denials_view,
+    denied_view,
+    explain_view,
+    hosts_view,
+    suggestion_view,
+)
 from enforcer.edge.control import Handler
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
@@ -88,6 +96,7 @@ class Requests:
             "/hosts": self._hosts,
             "/explain": self._explain,
             "/denials": self._show_denials,
+            "/suggestion": self._suggest,
         }
         self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
 
@@ -184,6 +193,11 @@ class Requests:
             found = records.since(_number(query.get("since", "0")))
         policy = self._enforcement.in_force.policy
         return denials_view(found, records.revision, policy, self._daemon)
+
+    async def _suggest(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        in_force, wanted = self._enforcement.in_force, self._denials.wanted
+        found = suggest(wanted, in_force.grants)
+        return suggestion_view(found, in_force.policy, self._denials.since, wanted.forgotten)
 
     async def _explain(self, query: Mapping[str, str]) -> dict[str, Any]:
         try:

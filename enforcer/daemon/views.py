@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import dns.name
@@ -11,12 +12,13 @@ import dns.name
 from enforcer.abi import Stat
 from enforcer.core.addresses import Address
 from enforcer.core.bindings import Binding
-from enforcer.core.denial_words import as_document
+from enforcer.core.denial_words import as_document, protocol
 from enforcer.core.denials import Denial
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
 from enforcer.core.repairs import Repair
+from enforcer.core.suggest import Suggestion, in_yaml
 from enforcer.daemon.in_force import InForce
 
 # The others are to be had from `enforcer denials`.
@@ -133,6 +135,41 @@ def denied_view(
     latest = list(records)[-STATUS_DENIALS:]
     recent = [as_document(each, policy.organization, policy.mode) for each in latest]
     return {"total": total, "lost": lost, "recent": recent}
+
+
+def suggestion_view(
+    found: Suggestion, policy: Policy, since: float, forgotten: int
+) -> dict[str, Any]:
+    """Return the document of `enforcer policy suggest --json`.
+
+    Args:
+        found: what would permit what was denied.
+        policy: in force.
+        since: when denials were first counted.
+        forgotten: hosts that were too many to be remembered.
+    """
+    left = [
+        {
+            "host": each.wanted.host or None,
+            "address": str(each.wanted.address),
+            "port": each.wanted.port or None,
+            "protocol": protocol(each.wanted.protocol),
+            "count": each.wanted.packets,
+            "processes": list(each.wanted.processes),
+            "reason": each.reason,
+        }
+        for each in found.left
+    ]
+    return {
+        "organization": policy.organization,
+        "mode": policy.mode.value,
+        "since": _timestamp(since),
+        "forgotten": forgotten,
+        "registries": [{"entry": each.text, "hosts": each.hosts} for each in found.registries],
+        "hosts": [asdict(each) for each in found.hosts],
+        "left": left,
+        "lines": list(in_yaml(found)),
+    }
 
 
 def _need(need: Need, open_now: Mapping[str, list[str]]) -> dict[str, Any]:
