@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import click
 
+from enforcer.cli.lint import lint
 from enforcer.cli.options import json_option, runtime_dir_option
 from enforcer.cli.suggest import suggest
 from enforcer.core.comparison import compare
@@ -114,6 +115,7 @@ def schema() -> None:
     click.echo(json.dumps(dialect | PolicyFile.model_json_schema(), indent=2))
 
 
+policy.add_command(lint)
 policy.add_command(suggest)
 
 

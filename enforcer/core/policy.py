@@ -18,6 +18,7 @@ from enforcer.core.addresses import Address, Network
 from enforcer.core.choices import Choice
 from enforcer.core.document import Value, load
 from enforcer.core.entries import too_many
+from enforcer.core.faults import Fault
 from enforcer.core.grants import MAX_PORTS, Grants
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
@@ -89,6 +90,15 @@ def parse_policy(text: str, path: str, before: Grants | None = None) -> Policy:
     if found:
         raise _error(path, found)
     return _policy(file)
+
+
+def placed_hosts(text: str) -> tuple[tuple[PolicyProblem, Host], ...]:
+    """Return each host that the valid policy *text* names, at a place that is no problem yet."""
+    known = Known(Grants(()))
+    root = load(text, {"hosts": lambda entry: host_or_entry(entry, known)}).root
+    file = PolicyFile.model_validate(root, context=known)
+    found = ((problem_at(root, path, Fault((), "", "")), host) for path, host in _placed(file))
+    return tuple((place, host) for place, host in found if place is not None)
 
 
 def describe(policy: Policy) -> dict[str, Any]:

@@ -33,6 +33,17 @@ def public_suffix_within(name: str) -> str | None:
     return rules.parents.get(name)
 
 
+def is_public_suffix(name: str) -> bool:
+    """Tell whether the list has *name* itself: strangers share the host.
+
+    Args:
+        name: in lower case and A-labels, without trailing dot.
+    """
+    rules = _rules()
+    _, _, above = name.partition(".")
+    return name in rules.suffixes or (above in rules.wild and name not in rules.exceptions)
+
+
 @dataclass(frozen=True)
 class _Rules:
     """The list, in the form in which one look-up of each kind answers.

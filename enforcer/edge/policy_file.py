@@ -44,17 +44,26 @@ def read_policy(
     Raises:
         PolicyError: if there is none, if it can't be read or if it isn't valid.
     """
-    data = _read(path, enforced=enforced)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        reason = f"octet 0x{data[exc.start]:02x} is not UTF-8"
-        raise _error(path, reason, "save the file as UTF-8", line=line) from exc
+    text = read_text(path, enforced=enforced)
     with _without_collector():
         policy = parse_policy(text, str(path), before)
     _give_back()
     return policy
+
+
+def read_text(path: str | Path, *, enforced: bool = False) -> str:
+    """Return what the file at *path* holds, which may be a policy.
+
+    Raises:
+        PolicyError: as `read_policy`, but for what it says.
+    """
+    data = _read(path, enforced=enforced)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        reason = f"octet 0x{data[exc.start]:02x} is not UTF-8"
+        raise _error(path, reason, "save the file as UTF-8", line=line) from exc
 
 
 def write_policy(path: str | Path, text: str, *, replace: bool) -> None:
