@@ -31,9 +31,14 @@ class Repair:
 
 
 class Repairs:
-    """The repairs that are still news; one that repeats is one, counted."""
+    """The repairs that are still news; one that repeats is one, counted.
+
+    Attributes:
+        total: of all that there were.
+    """
 
     def __init__(self) -> None:
+        self.total = 0
         self._repairs: dict[str, Repair] = {}
 
     def add(self, text: str, now: float, at: float) -> None:
@@ -44,6 +49,7 @@ class Repairs:
             now: monotonic seconds.
             at: wall clock, seconds since the epoch.
         """
+        self.total += 1
         times = sum(each.times for each in self.recent(now) if each.text == text)
         self._repairs.pop(text, None)
         self._repairs[text] = Repair(text, at, now, times + 1)

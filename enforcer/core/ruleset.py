@@ -90,6 +90,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     uplinks: Collection[str],
     capabilities: Capabilities,
     elements: Sequence[TimedElement] = (),
+    denied: int = 0,
 ) -> str:
     """Return the text that replaces our table, and nothing else, in one transaction.
 
@@ -102,6 +103,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         uplinks: interfaces that are never exempt, whatever they are called.
         capabilities: what the kernel was found able to do.
         elements: addresses permitted from the first packet on.
+        denied: packets that were counted before.
 
     Raises:
         ValueError: a nonce or an interface name can't be used.
@@ -112,8 +114,9 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
     begun = begin_inside() if _labels(capabilities) else ()
+    counted = (f"packets {denied} bytes 0",) if denied else ()
     body = [
-        *(block(f"counter {DENIED_COUNTER}", ()) if capabilities.counter else ()),
+        *(block(f"counter {DENIED_COUNTER}", counted) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
         *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
         *_judging(FORWARD_CHAIN, (), (), mode, nonces),

@@ -71,6 +71,8 @@ class Datapath:
         self._placement = Placement(self.filters, self.programs, beside=beside)
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self._bridged = False
+        # What the ruleset that is replaced has counted: the next one goes on from there.
+        self._denied = 0
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
         self._uplinks: frozenset[str] = frozenset()
@@ -203,6 +205,8 @@ class Datapath:
         nonces = self._nonces
         if self._marking != nonces[0]:
             nonces = (self._marking, _new_nonce())
+        with contextlib.suppress(DatapathError):
+            self._denied = self.firewall.summary().denied or self._denied
         self.firewall.apply(
             compile_ruleset(
                 mode=policy.mode,
@@ -213,6 +217,7 @@ class Datapath:
                 uplinks=uplinks,
                 capabilities=self._capabilities,
                 elements=tuple(timed(elements, now)),
+                denied=self._denied,
             )
         )
         self._enforced_uplinks = uplinks

@@ -46,6 +46,11 @@ class Drift:
         """Return what was put back lately."""
         return self._repairs.recent(time.monotonic())
 
+    @property
+    def repairs(self) -> int:
+        """How often something was put back."""
+        return self._repairs.total
+
     async def found(self) -> str | None:
         """Return how the table differs from what it was told to be, in words; None: it does not.
 

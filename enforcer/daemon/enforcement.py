@@ -22,6 +22,7 @@ from enforcer.daemon.drift import Drift
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
+from enforcer.daemon.metrics import Latencies
 from enforcer.daemon.names import Names
 from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problems
@@ -72,7 +73,12 @@ class Enforcement:
         self._books = Books(policy, problems)
         self.drift = Drift(datapath, kernel, self._books, self.take_events)
         self.writer = Writer(self._write, problems)
-        resolver = partial(Resolver, device=datapath.device)
+        self.latencies = Latencies()
+        resolver = partial(
+            Resolver,
+            device=datapath.device,
+            took=lambda server, seconds: self.latencies.add(str(server), seconds),
+        )
         self.lookups = Lookups(self.observe, problems, resolver)
         self.names = Names(datapath.programs)
         self._overload = Overload(self._books, datapath, kernel, problems)

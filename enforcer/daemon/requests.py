@@ -23,6 +23,7 @@ from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.metrics import CONTENT_TYPE, ProgramTimes, Readings, exposition
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.views import (
     daemon_view,
@@ -32,7 +33,7 @@ from enforcer.daemon.views import (
     hosts_view,
     suggestion_view,
 )
-from enforcer.edge.control import Handler
+from enforcer.edge.control import Handler, Text
 from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
@@ -91,12 +92,14 @@ class Requests:
         self._daemon = f"{os.getpid()} {self._started}"
         self._signalled: set[asyncio.Task[None]] = set()
         self._reload_waits = False
+        self._reloads = {"ok": 0, "failed": 0}
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
             "/explain": self._explain,
             "/denials": self._show_denials,
             "/suggestion": self._suggest,
+            "/metrics": self._metrics,
         }
         self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
 
@@ -128,9 +131,11 @@ class Requests:
             except EnforcerError as exc:
                 text = f"the policy file is not in force: {exc.message}"
                 self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
+                self._reloads["failed"] += 1
                 raise
             finally:
                 notify("READY=1\nSTATUS=enforcing")
+        self._reloads["ok"] += 1
         self._problems.settle("reload")
         self._follower.soon()
         policy = self._enforcement.in_force.policy
@@ -193,6 +198,18 @@ class Requests:
             found = records.since(_number(query.get("since", "0")))
         policy = self._enforcement.in_force.policy
         return denials_view(found, records.revision, policy, self._daemon)
+
+    async def _metrics(self, query: Mapping[str, str]) -> Text:
+        enforcement = self._enforcement
+        times = await self._kernel.run(self._datapath.programs.run_times)
+        readings = Readings(
+            await self._status(query),
+            self._reloads,
+            enforcement.drift.repairs,
+            enforcement.latencies,
+            {name: ProgramTimes(ns / 1e9, runs) for name, (ns, runs) in times.items()},
+        )
+        return Text(await asyncio.to_thread(exposition, readings), CONTENT_TYPE)
 
     async def _suggest(self, _query: Mapping[str, str]) -> dict[str, Any]:
         in_force, wanted = self._enforcement.in_force, self._denials.wanted

@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +21,7 @@ from enforcer.edge.scheduling import ordinary  # noqa: TID251 - of the threads h
 from enforcer.errors import EnforcerError
 from enforcer.log import LOGGER
 
-# Takes the query of the request, returns what becomes JSON.
+# Takes the query of the request, returns what becomes JSON, or a Text.
 Handler = Callable[[Mapping[str, str]], Awaitable[object]]
 # Calls a handler on the event loop.
 Call = Callable[[Handler, Mapping[str, str]], Future[object]]
@@ -35,6 +36,18 @@ HINTS = {errno.ENOSPC: "make room on its file system", errno.EACCES: "run as roo
 
 class ControlError(EnforcerError):
     """The control socket can't be opened."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """An answer that is no JSON.
+
+    Attributes:
+        kind: its Content-Type.
+    """
+
+    content: bytes
+    kind: str
 
 
 class Server:
@@ -178,12 +191,13 @@ class _Request(http.server.BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _reply(self, status: HTTPStatus, body: object) -> None:
-        content = json.dumps(body).encode()
+        if not isinstance(body, Text):
+            body = Text(json.dumps(body).encode(), "application/json")
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Type", body.kind)
+        self.send_header("Content-Length", str(len(body.content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(body.content)
 
     def log_message(self, _format: str, *_arguments: object) -> None:
         """Log nothing: systemd's journal is no access log."""

@@ -13,7 +13,7 @@ from enforcer.core.destinations import TCP
 from enforcer.core.grants import Grants
 from enforcer.core.headers import Flow
 from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
-from enforcer.edge.bpf import Objects  # noqa: TID251 - what it is made from
+from enforcer.edge.bpf import Objects, run_time  # noqa: TID251 - what it is made from
 from enforcer.edge.granted import Granted  # noqa: TID251 - two maps of grants as one
 from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
 from enforcer.edge.rings import Rings  # noqa: TID251 - how they tell
@@ -179,6 +179,10 @@ class Programs:
             return abi.Connector.from_buffer_copy(self._connectors.lookup(bytes(key)))
         except FileNotFoundError:
             return None
+
+    def run_times(self) -> dict[str, tuple[int, int]]:
+        """Return how long each program ran, in nanoseconds, and how often: see `run_time`."""
+        return {name: run_time(fd) for name, fd in self._objects.programs.items()}
 
     def stats(self) -> dict[abi.Stat, int]:
         """Read the programs' counters, summed over CPUs."""

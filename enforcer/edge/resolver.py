@@ -82,6 +82,7 @@ class Resolver:
         port: where they listen.
         timeout_s: how long each may take to answer a query.
         concurrency: so many lookups run at a time; others wait their turn.
+        took: told how long each exchange with a resolver took, in seconds.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Resolver:
         port: int = DNS_PORT,
         timeout_s: float = TIMEOUT_S,
         concurrency: int = CONCURRENT_LOOKUPS,
+        took: Callable[[Address, float], None] = lambda _server, _seconds: None,
     ) -> None:
         self._nameservers = tuple(nameservers)
         self._device = device
         self._port = port
         self._timeout_s = timeout_s
+        self._took = took
         self._slots = asyncio.Semaphore(concurrency)
         self._silences = dict.fromkeys(self._nameservers, 0)
         self._avoid_until = dict.fromkeys(self._nameservers, 0.0)
@@ -149,6 +152,7 @@ class Resolver:
     ) -> bytes:
         """Return the answer of *server*, over TCP if it is too long for a datagram."""
         size: int | None = EDNS_SIZE
+        begun = asyncio.get_running_loop().time()
         try:
             wire = await self._transmit(over_udp, server, Query.make(name, rdtype, size))
             if rcode(wire) in NO_EDNS:
@@ -161,6 +165,8 @@ class Resolver:
             if self._silences[server] >= SILENT:
                 self._avoid_until[server] = asyncio.get_running_loop().time() + AVOIDED_S
             raise
+        finally:
+            self._took(server, asyncio.get_running_loop().time() - begun)
         self._silences[server] = 0
         return wire
 
