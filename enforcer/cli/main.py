@@ -27,6 +27,7 @@ COMMANDS = {
     "reload": "control",
     "run": "run",
     "status": "status",
+    "watch": "watch",
 }
 
 

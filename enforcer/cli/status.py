@@ -36,17 +36,26 @@ def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
     Exits 0 if enforcing and healthy, 1 if degraded, 3 if the daemon is not
     running.
     """
-    runtime = RuntimeDir(runtime_dir)
-    try:
-        report = client.request("GET", runtime.socket, "/status")
-    except (NotRunning, client.Silent) as exc:
-        if os.geteuid() != 0:
-            raise
-        report = _without_daemon(runtime, silent=isinstance(exc, client.Silent))
+    report = current(RuntimeDir(runtime_dir))
     click.echo(json.dumps(report, indent=2) if as_json else as_text(report))
     if not report["daemon"]["running"]:
         context.exit(EXIT_NOT_RUNNING)
     context.exit(EXIT_HEALTHY if report["healthy"] else EXIT_DEGRADED)
+
+
+def current(runtime: RuntimeDir) -> dict[str, Any]:
+    """Return what the daemon says, or the kernel where none answers.
+
+    Raises:
+        EnforcerError: neither can be asked, by a caller who is not root for one.
+    """
+    try:
+        report: dict[str, Any] = client.request("GET", runtime.socket, "/status")
+    except (NotRunning, client.Silent) as exc:
+        if os.geteuid() != 0:
+            raise
+        return _without_daemon(runtime, silent=isinstance(exc, client.Silent))
+    return report
 
 
 def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def as_text(report: dict[str, Any]) -> str:
     rows.append(("addresses", f"{report['addresses']} open"))
     if report["denied"]["total"] is not None:
         label = "would deny" if report["mode"] == "audit" else "denied"
-        rows.append((label, f"{report['denied']['total']} packets since the ruleset was loaded"))
+        rows.append((label, f"{report['denied']['total']} packets"))
     if report["resolvers"]:
         rows.append(("resolvers", ", ".join(report["resolvers"])))
     rows.append(("interfaces", ", ".join(_interfaces(report["interfaces"]))))

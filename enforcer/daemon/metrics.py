@@ -155,14 +155,16 @@ def _families(readings: Readings) -> Iterator[_Family]:
         {(result,): count for result, count in readings.reloads.items()},
     )
     yield counter("repairs", "What somebody had changed and was put back.", readings.repairs)
-    for name, about, values in (
-        ("run_seconds", "Time that programs ran.", lambda times: times.seconds),
-        ("runs", "How often programs ran.", lambda times: times.runs),
+    seconds = {name: times.seconds for name, times in readings.programs.items()}
+    runs = {name: float(times.runs) for name, times in readings.programs.items()}
+    for what, about, values in (
+        ("run_seconds", "Time that programs ran.", seconds),
+        ("runs", "How often programs ran.", runs),
     ):
         yield (
             "counter",
-            f"enforcer_program_{name}",
+            f"enforcer_program_{what}",
             f"{about} Only counted while kernel.bpf_stats_enabled is 1.",
             ("program",),
-            {(program,): values(times) for program, times in readings.programs.items()},
+            {(name,): value for name, value in values.items()},
         )

@@ -146,6 +146,7 @@ class Namespace:
         self,
         *argv: str | Path,
         env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
         stdout: int | IO[str] = subprocess.DEVNULL,
         stderr: int | IO[str] = subprocess.DEVNULL,
         pass_fds: tuple[int, ...] = (),
@@ -153,7 +154,7 @@ class Namespace:
         """Start *argv* inside; its pid is the command's own."""
         return subprocess.Popen(
             self.command(*argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             text=True,
