@@ -242,6 +242,28 @@ def test_a_vpn_takes_the_default_route_and_gives_it_back(lab: Lab, enforcer: Enf
             all_connect(container, "back-container")
 
 
+def test_packets_that_begin_like_ethernet_are_read_as_what_they_are(
+    lab: Lab, enforcer: Enforcer
+) -> None:
+    """From 8.0.69.1, without a link header: where IPv4's type and first octet would stand."""
+    host, world = lab.net.host, lab.net.world
+    inside = "8.0.69.1"
+    with tunnel(host, world):
+        host.ip("address add 10.78.0.2/24 dev tun0", "link set tun0 up")
+        world.ip("address add 10.78.0.1/24 dev tun0", "link set tun0 up")
+        world.ip(f"address add {inside}/32 dev tun0")
+        host.ip(f"route add {inside}/32 dev tun0 src 10.78.0.2")
+        with lab.nameserver.serving(world, inside):
+            resolve_by(host, inside)
+            followed(host, {"lo": LEARNING, "tun0": LEARNING, BRIDGE: MARKING}, "the resolver")
+            resolvers_are(enforcer, inside)
+            for over in ("udp", "tcp"):
+                all_connect(host, "like-ethernet", over)
+            resolve_by(host, *RESOLVERS)
+            followed(host, WHOLE, "the way back")
+            resolvers_are(enforcer, *RESOLVERS)
+
+
 def test_the_name_of_a_bridge_decides_what_leaves_by_it(lab: Lab, enforcer: Enforcer) -> None:
     """Renamed, what leaves by it is judged; named like a container's bridge again, it is not."""
     host, container = lab.net.host, lab.net.container
