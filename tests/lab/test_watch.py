@@ -55,7 +55,8 @@ class Screen:
 @contextlib.contextmanager
 def watching(lab: Lab, enforcer: Enforcer) -> Iterator[Screen]:
     """Watch *enforcer* until the block ends."""
-    screen = Screen(lab, *enforcer.argv("watch"))
+    # Whoever started us may ignore what Ctrl-C sends, and so would it.
+    screen = Screen(lab, "env", "--default-signal=INT", *enforcer.argv("watch"))
     try:
         yield screen
     finally:
