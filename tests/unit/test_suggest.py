@@ -105,7 +105,6 @@ def test_a_preset_permits_neither_private_addresses_nor_other_ports(
         (wanted("a.test", address="169.254.169.254"), "no host may have this address"),
         (wanted("", address="2001:db8::1"), "tcp to [2001:db8::1]:443, 1 packet: no name"),
     ],
-    ids=str,
 )
 def test_what_no_line_can_permit_is_told(found: AllWanted, why: str) -> None:
     """As a comment, in one line whatever is in the name."""
