@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from enforcer.bpf import __file__ as sources
-from enforcer.edge.bpf import bpf  # noqa: TID251 - what bcc can't load
+from enforcer.edge import bytecode  # noqa: TID251 - what it makes
+from enforcer.edge.bpf import Objects  # noqa: TID251 - what becomes of that
+from enforcer.edge.kept import Kept  # noqa: TID251 - or was made before
 
 FOLDER = Path(sources).parent
 SOURCE = "enforcer.c"
@@ -49,29 +52,10 @@ MAPS = (
 )
 # Debugging information takes the compiler a fifth of its time, and the kernel memory.
 FLAGS = ("-Wno-unused-function", "-g0")
-PROG_LOAD, INSTRUCTION_SIZE, LOG_SIZE = 5, 8, 1 << 16  # include/uapi/linux/bpf.h
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 CLONE_NEWNS = 0x20000  # include/uapi/linux/sched.h; os.unshare() came with Python 3.12
 MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18  # include/uapi/linux/mount.h
 INSTALL = "apt install python3-bpfcc (Debian, Ubuntu) or dnf install python3-bcc (Fedora)"
-
-
-class _Load(ctypes.Structure):
-    # union bpf_attr of BPF_PROG_LOAD up to the hook.
-    _fields_ = (
-        ("prog_type", ctypes.c_uint32),
-        ("insn_cnt", ctypes.c_uint32),
-        ("insns", ctypes.c_void_p),
-        ("license", ctypes.c_char_p),
-        ("log_level", ctypes.c_uint32),
-        ("log_size", ctypes.c_uint32),
-        ("log_buf", ctypes.c_void_p),
-        ("kern_version", ctypes.c_uint32),
-        ("prog_flags", ctypes.c_uint32),
-        ("prog_name", ctypes.c_char * 16),
-        ("prog_ifindex", ctypes.c_uint32),
-        ("expected_attach_type", ctypes.c_uint32),
-    )
 
 
 class Failed(Exception):
@@ -94,13 +78,15 @@ def main(folder: Path = FOLDER) -> None:
     libc = ctypes.CDLL(None)
     # Without a parent nobody wants the programs.
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    _hide_symbols(libc)
+    _lift_memory_limit()
     fds: list[int] = []
     try:
-        programs, maps, refused = load(folder)
-        fds = [*programs.values(), *maps.values()]
+        objects = load(folder, libc)
+        maps = {name: objects.maps[name] for name in MAPS}
+        fds = [*objects.programs.values(), *maps.values()]
+        refused = objects.refused and f"can't tell processes apart: {objects.refused}"
         reply: dict[str, Any] = {
-            "programs": [*programs],
+            "programs": [*objects.programs],
             "maps": [*maps],
             "refused": refused,
         }
@@ -110,6 +96,14 @@ def main(folder: Path = FOLDER) -> None:
         socket.send_fds(channel, [json.dumps(reply).encode()], fds)
     # The compiler's memory goes with the process, faster than it would free it.
     os._exit(0)
+
+
+def _lift_memory_limit() -> None:
+    # Before Linux kernel commit 97306be45fbe ("Merge branch 'switch to memcg-based memory
+    # accounting'") (in v5.11), maps and programs count as locked memory.
+    with contextlib.suppress(ValueError):  # where it can't be lifted it may be high enough
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
 
 
 def _hide_symbols(libc: ctypes.CDLL) -> None:
@@ -126,59 +120,60 @@ def _hide_symbols(libc: ctypes.CDLL) -> None:
         libc.mount(b"/dev/null", b"/proc/kallsyms", None, MS_BIND, None)
 
 
-def load(folder: Path) -> tuple[dict[str, int], dict[str, int], str]:
-    """Return the descriptors of all programs, and of their maps, by name.
+def load(folder: Path, libc: ctypes.CDLL) -> Objects:
+    """Return all programs in *folder* and their maps, in the kernel.
 
-    And why the optional ones are not among them, all or none; empty if they are.
+    Args:
+        folder: of the sources.
+        libc: loaded.
 
     Raises:
         Failed: there is no compiler, or the kernel refuses.
     """
+    text = source(folder)
+    kept = Kept.of(text, FLAGS)
+    if kept is not None and (known := kept.read()) is not None:
+        # Compiled anew where the kernel does not take them: it says more, then.
+        with contextlib.suppress(bytecode.NotLoaded):
+            return bytecode.load(known)
+    _hide_symbols(libc)
+    compiled = compile_text(text, folder)
+    try:
+        objects = bytecode.load(compiled)
+    except bytecode.NotLoaded as exc:
+        raise Failed(str(exc)) from exc
+    if kept is not None:
+        kept.write(compiled)
+    return objects
+
+
+def compile_text(text: str, folder: Path) -> bytecode.Bytecode:
+    """Return what bcc makes of *text*.
+
+    Args:
+        text: all programs, see `source`.
+        folder: has the stand-ins for the kernel's headers.
+
+    Raises:
+        Failed: there is no bcc, or it can't compile.
+    """
     bcc = _import_bcc()
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "shim")
     with _translated("compile the BPF programs"):
-        compiled = bcc.BPF(text=source(folder).encode(), cflags=[*FLAGS])
-    programs = {}
-    for name, kind in PROGRAMS.items():
-        with _translated(f'load the BPF program "{name}"'):
-            programs[name] = int(compiled.load_func(name.encode(), getattr(bcc.BPF, kind)).fd)
-    refused = ""
-    try:
-        with _translated("tell processes apart"):
-            programs |= {
-                name: _load_for(bcc, compiled, name, hook) for name, hook in OPTIONAL.items()
-            }
-    except Failed as exc:
-        refused = str(exc)
-    maps = {name: int(bcc.lib.bpf_table_fd(compiled.module, name.encode())) for name in MAPS}
-    return programs, maps, refused
+        compiled = bcc.BPF(text=text.encode(), cflags=[*FLAGS])
+        kinds = {name: getattr(bcc.BPF, kind) for name, kind in PROGRAMS.items()}
+        kinds |= dict.fromkeys(OPTIONAL, bcc.BPF.CGROUP_SOCK_ADDR)
+        return bytecode.Bytecode.of(
+            bytecode.Program(
+                name, kind, OPTIONAL.get(name, 0), name in OPTIONAL, _code(bcc, compiled, name)
+            )
+            for name, kind in kinds.items()
+        )
 
 
-def _load_for(bcc: Any, compiled: Any, name: str, hook: int) -> int:
-    """Load a program for *hook*; before bcc 0.25 (pull request 3969) it has no argument for that.
-
-    Raises:
-        Failed: the kernel refuses; with the last that its verifier said.
-    """
-    size = bcc.lib.bpf_function_size(compiled.module, name.encode())
-    said, licence = ctypes.create_string_buffer(LOG_SIZE), ctypes.c_char_p(b"GPL")
-    attr = _Load(
-        prog_type=bcc.BPF.CGROUP_SOCK_ADDR,
-        insn_cnt=size // INSTRUCTION_SIZE,
-        insns=bcc.lib.bpf_function_start(compiled.module, name.encode()),
-        license=licence,
-        log_level=1,
-        log_size=LOG_SIZE,
-        log_buf=ctypes.addressof(said),
-        prog_name=name.encode(),
-        expected_attach_type=hook,
-    )
-    try:
-        return bpf(PROG_LOAD, attr)
-    except OSError as exc:
-        lines = [line for line in said.value.decode(errors="replace").splitlines() if line]
-        words = [line for line in lines if not line.startswith("processed ")]
-        raise Failed(words[-1] if words else str(exc.strerror)) from exc
+def _code(bcc: Any, compiled: Any, name: str) -> bytes:
+    at = bcc.lib.bpf_function_start(compiled.module, name.encode())
+    return ctypes.string_at(at, bcc.lib.bpf_function_size(compiled.module, name.encode()))
 
 
 def _import_bcc() -> Any:

@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from enforcer.edge.kept import FOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import IO
@@ -235,4 +237,5 @@ class Namespace:
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a process in the lab: none of the caller's proxies or CAs."""
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
-    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", **(more or {})}
+    kept = {FOLDER: os.environ[FOLDER]} if FOLDER in os.environ else {}
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", **kept, **(more or {})}
