@@ -12,7 +12,7 @@ from chaos.events import Record, Stage
 from chaos.judgement import Fault, Judge, read_arrival, read_attempt
 from chaos.kinds import policy
 from chaos.plan import Step
-from chaos.world import probing, world
+from chaos.world import Script, probing, world
 from tests.lab.daemon import Enforcer
 from tests.lab.topology import Topology
 from tests.lab.wait import DeadlinePassed, until
@@ -94,6 +94,18 @@ def _run(net: Topology, stage: Stage, steps: Iterable[Step], rate: float, seed: 
             record.complaints.append(f"event {len(record.events)}: {exc}")
         time.sleep(_QUIET_S)
     stage.look()
+    return found(record, began, witness, probers)
+
+
+def found(record: Record, began: float, witness: Script, probers: Mapping[str, Script]) -> Outcome:
+    """Return what scripts that have ended saw.
+
+    Args:
+        record: of what happened.
+        began: when, in monotonic seconds.
+        witness: in the world.
+        probers: by where they are.
+    """
     attempts = [read_attempt(place, line) for place, each in probers.items() for line in each.lines]
     arrivals = [read_arrival(line) for line in witness.lines]
     totals: list[Mapping[str, Any]] = [script.totals for script in probers.values()]

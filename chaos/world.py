@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from chaos.kinds import Kind
 from tests.lab.namespace import CommandFailed, Namespace
 from tests.lab.topology import RESOLVERS, UPLINK, Topology, topology
 from tests.lab.wait import until
@@ -99,13 +100,16 @@ def _popen(
 
 
 @contextlib.contextmanager
-def probing(net: Topology, rate: float, seed: int) -> Iterator[tuple[Script, dict[str, Script]]]:
+def probing(
+    net: Topology, rate: float, seed: int, only: Kind | None = None
+) -> Iterator[tuple[Script, dict[str, Script]]]:
     """Probe from the host and the container, and have the world witness, until the block ends.
 
     Args:
         net: of `world`.
         rate: connections a second in all.
         seed: of what is probed.
+        only: connections of one kind; None: of all.
 
     Yields: the witness, and the probers by where they are; they are to be read afterwards.
     """
@@ -116,8 +120,9 @@ def probing(net: Topology, rate: float, seed: int) -> Iterator[tuple[Script, dic
             namespace: Namespace = getattr(net, place)
             options = (
                 f"--rate={rate / len(PLACES)}",
-                f"--label={place[0]}",
+                f"--label={only.name if only else ''}{place[0]}",
                 f"--seed={seed}-{place}",
+                *((f"--only={only.name}",) if only else ()),
             )
             probers[place] = stack.enter_context(started(namespace, "prober", *options))
         yield witness, probers

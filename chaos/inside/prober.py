@@ -22,10 +22,23 @@ import struct
 import sys
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.kinds import BARE, DENIED, FAMILIES, FRESH, KNOWN, KNOWN_HOSTS, OTHER, PORT, SWINGS, Kind
+from chaos.kinds import (
+    BARE,
+    DENIED,
+    FAMILIES,
+    FRESH,
+    KINDS,
+    KNOWN,
+    KNOWN_HOSTS,
+    OTHER,
+    PORT,
+    SWINGS,
+    Kind,
+)
 from tests.lab.client import query
 
 # Half is permitted, of that half is never seen before; likewise of what is not.
@@ -78,10 +91,12 @@ class Prober:
     Args:
         label: of the names asked for, so that nobody else asks for the same.
         seed: of what is probed in which order.
+        shares: how often each kind comes, as weights.
     """
 
-    def __init__(self, label: str, seed: str) -> None:
+    def __init__(self, label: str, seed: str, shares: Mapping[Kind, int]) -> None:
         self._label = label
+        self._kinds, self._weights = tuple(shares), tuple(shares.values())
         self._random = random.Random(seed)  # noqa: S311 - a plan to repeat, no secret
         self._resolvers = Resolvers()
         self._epoll = select.epoll()
@@ -118,7 +133,7 @@ class Prober:
             self._expire(clock())
 
     def _begin(self, now: float) -> None:
-        (kind,) = self._random.choices(tuple(_SHARES), tuple(_SHARES.values()))
+        (kind,) = self._random.choices(self._kinds, self._weights)
         family = self._random.choice(FAMILIES)
         number = self._random.getrandbits(32)
         self.begun += 1
@@ -226,10 +241,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="connections a second")
     parser.add_argument("--label", required=True)
     parser.add_argument("--seed", required=True)
+    parser.add_argument("--only", choices=tuple(KINDS), help="a kind; all of them if not given")
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 1 << 16), most))
-    prober = Prober(options.label, options.seed)
+    shares = {KINDS[options.only]: 1} if options.only else _SHARES
+    prober = Prober(options.label, options.seed, shares)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     began = time.monotonic()
