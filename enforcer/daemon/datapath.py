@@ -157,7 +157,8 @@ class Datapath:
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
-        refused = self._placement.follow(network)
+        lost = not network.facing.keys() >= set(resolvers)
+        refused = self._placement.follow(network, lost=lost)
         if self._bridged:
             try:
                 self.on_cgroup.restore()

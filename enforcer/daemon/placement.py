@@ -5,7 +5,7 @@ Blocking, as the rest of the data path.
 
 from __future__ import annotations
 
-from enforcer.core.interfaces import Network, Program
+from enforcer.core.interfaces import LEARNING, Network, Program
 from enforcer.edge.bpf import program_id
 from enforcer.edge.filters import Filters, Running
 from enforcer.edge.programs import Programs
@@ -35,6 +35,7 @@ class Placement:
             Program.FORWARD_MARK: programs.forward_mark,
         }
         self._ids = {program: program_id(fd) for program, fd in self._descriptors.items()}
+        self._learning = frozenset((program, self._ids[program]) for program in LEARNING)
         self._placed: set[tuple[int, Program]] = set()  # by index of the interface
         self.put_back: tuple[str, ...] = ()
         self.beside = beside
@@ -43,8 +44,14 @@ class Placement:
         """Take for nobody's doing that programs are not where they were."""
         self._placed.clear()
 
-    def follow(self, network: Network) -> dict[str, DatapathError]:
+    def follow(self, network: Network, *, lost: bool = False) -> dict[str, DatapathError]:
         """Put each program where it belongs in *network*, and take it from everywhere else.
+
+        Args:
+            network: as it is.
+            lost: no route leads to some resolver, for now. When there is one again, that
+                resolver's first answers come before we have looked: what learns stays where
+                it is. It learns nothing there from anybody else.
 
         Returns: what stands in the way, by the name of the interface.
         """
@@ -64,8 +71,9 @@ class Placement:
                     refused[interface.name] = exc
                     continue
             # Those of an earlier process have other ids.
-            if not self.beside and there - ours:
-                unwanted[interface.index] = there - ours
+            waiting = self._learning if lost else frozenset()
+            if not self.beside and (more := there - ours - waiting):
+                unwanted[interface.index] = more
             self._placed |= {(interface.index, program) for program in wanted}
             taken_off += [
                 f"{program.value} was taken off {interface.name}"

@@ -77,13 +77,18 @@ def test_bridges_that_come_and_go(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("enforcer")
 def test_an_uplink_that_is_renamed_goes_down_and_comes_back(lab: Lab) -> None:
-    """Its programs stay through a new name; a new interface of the old name gets its own."""
+    """Its programs stay through a pause and a new name; a new interface of that name gets its own.
+
+    They were taken off while it was down, and the first names after that were not learned.
+    """
     host, world = lab.net.host, lab.net.world
     renamed = {"lo": LEARNING, "wan0": LEARNING, BRIDGE: MARKING}
-    host.ip("link set eth0 down")
-    followed(host, {"lo": LEARNING, BRIDGE: MARKING}, "the uplink that is down")
+    host.ip("link set eth0 down", "link add br-7 type bridge")
+    followed(host, {**WHOLE, "br-7": MARKING}, "what came while the uplink was down")
     uplink(host, "eth0")
-    followed(host, WHOLE, "the uplink that is up again")
+    made = connect_to_answers(host, FRESH_ZONE, family=4, count=50, label="again")
+    assert (made.ok, made.refused) == (50, 0)
+    host.ip("link del br-7")
     host.ip("link set eth0 down", "link set eth0 name wan0")
     uplink(host, "wan0")
     followed(host, renamed, "the new name")
