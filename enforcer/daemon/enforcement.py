@@ -29,6 +29,7 @@ from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge import caches
+from enforcer.edge.policy_file import signature
 from enforcer.edge.resolvconf import HINT, watched_files
 from enforcer.edge.resolver import TIMEOUT_S, Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
@@ -57,6 +58,11 @@ class Enforcement:
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
         problems: told what goes wrong.
+
+    Attributes:
+        path: of the policy file.
+        in_force: what it said when it was last put in force.
+        read: that file when it was last read, valid or not.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
+        self.read = start.file
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
@@ -134,6 +141,7 @@ class Enforcement:
             DatapathError: the kernel refuses it; likewise.
         """
         old = self.in_force
+        self.read = await asyncio.to_thread(signature, self.path)
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy, before = new.policy, self._books.mark()
         try:
