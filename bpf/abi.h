@@ -86,6 +86,10 @@ struct config {
 	u32 grace_s;
 	/* Not 0 while the connect_mark of an earlier instance runs before this one. */
 	u32 beside;
+	/* By which policy all in the learned map was learned, for the instance that comes
+	 * after; 0: by several, or by one that is being put in force.
+	 */
+	u64 policy;
 };
 
 /*

@@ -71,6 +71,7 @@ class Config(ctypes.Structure):
         ("min_ttl_s", ctypes.c_uint32),
         ("grace_s", ctypes.c_uint32),
         ("beside", ctypes.c_uint32),
+        ("policy", ctypes.c_uint64),
     )
 
 

@@ -147,6 +147,8 @@ def _details(found: Policy) -> Iterator[str]:
     resolvers = "system" if found.resolvers is None else ", ".join(map(str, found.resolvers))
     yield f"\nresolvers  {resolvers}"
     yield f"lifetime   TTL, at least {found.min_ttl_s} s, and {found.grace_s} s of grace"
+    if found.watch:
+        yield "watch      put in force by itself when it changes"
     yield f"digest     {found.digest}"
 
 

@@ -12,6 +12,7 @@ from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
 from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
+from enforcer.core.inherited import Claim
 from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
 from enforcer.core.ranking import Ranking
 from enforcer.core.shares import Pair, Shares
@@ -98,14 +99,8 @@ class Bindings:
                 continue
             for port in grant.ports:
                 key = address, port
-                entry = self._entries.setdefault(key, Promises())
-                entry.add(host, expires, frozenset({origin}), now)
-                if not entry.is_written(host):
-                    new = not entry.shown
-                    entry.write(now)
+                if self._hold(key, host, expires, origin, now):
                     rewrite.append(key)
-                    if new:
-                        self._ends.put(key)
                 self._shares.add(grant.pattern, key)
         delete = self._make_room()
         return Change(self._elements(rewrite), delete, tuple(refused))
@@ -142,6 +137,21 @@ class Bindings:
                     self._shares.add(None, key)
         delete = self._make_room()
         return Change(self._elements(rewrite), delete)
+
+    def inherit(self, claims: Iterable[Claim], now: float) -> None:
+        """Record what an earlier process held open and told the kernel.
+
+        Args:
+            claims: to what its sets hold, which are to be written as a whole after this.
+            now: monotonic seconds.
+        """
+        self.expire(now)
+        for claim in claims:
+            if claim.expires > now:
+                key = claim.address, claim.port
+                self._hold(key, claim.host, claim.expires, Origin.EARLIER, now)
+                self._shares.add(claim.pattern, key)
+        self._make_room()
 
     def retain(self, grants: Grants, now: float, *, min_ttl_s: int, grace_s: int) -> Change:
         """Keep what another policy permits and return what that changes in the kernel.
@@ -217,6 +227,18 @@ class Bindings:
                     item = (host, address.version, address)
                     found.setdefault(item, []).append((port, promise))
         return tuple(_binding(item[0], item[2], found[item]) for item in sorted(found))
+
+    def _hold(self, key: Pair, host: str, expires: float, origin: Origin, now: float) -> bool:
+        """Promise *key* to *host*; tell whether the kernel is to be told."""
+        entry = self._entries.setdefault(key, Promises())
+        entry.add(host, expires, frozenset({origin}), now)
+        if entry.is_written(host):
+            return False
+        new = not entry.shown
+        entry.write(now)
+        if new:
+            self._ends.put(key)
+        return True
 
     def _make_room(self) -> tuple[Element, ...]:
         excess = max(0, len(self._entries) - self._capacity)

@@ -63,4 +63,6 @@ def _changed(old: Policy, new: Policy) -> Iterator[str]:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {each}" for name, each in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -61,5 +61,11 @@ def comment(hosts: Sequence[str]) -> str:
     return f"...{hosts[0][-room:]}{rest}"
 
 
+def hosts_in(text: str) -> tuple[str, ...]:
+    """Return the hosts that the comment *text* names in full."""
+    parts = text.split(", ") if text else ()
+    return tuple(part for part in parts if not part.startswith(("+", "...")))
+
+
 def _count(hidden: int) -> tuple[str, ...]:
     return (f"+{hidden}",) if hidden else ()

@@ -43,6 +43,7 @@ PLACES: dict[Path, tuple[str, str]] = {
     ("dns",): ("a mapping with min_ttl and grace", "write dns: {min_ttl: 60, grace: 300}"),
     ("dns", "min_ttl"): ("a number of seconds from 0 to 86400", "write min_ttl: 60"),
     ("dns", "grace"): ("a number of seconds from 0 to 86400", "write grace: 300"),
+    ("watch",): ("true or false", "write watch: true"),
 }
 
 # Where policy_form.py has a Discriminator.

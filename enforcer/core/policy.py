@@ -51,6 +51,7 @@ class Policy:
             those of the system, as they change.
         min_ttl_s: an address stays open for its TTL, but at least so long,
         grace_s: and so long after that.
+        watch: a file that changes is put in force by itself.
         digest: SHA-256 in hexadecimal of all the above, so that comments and the
             order of entries don't matter.
     """
@@ -62,6 +63,7 @@ class Policy:
     resolvers: tuple[Address, ...] | None
     min_ttl_s: int
     grace_s: int
+    watch: bool
     digest: str
 
 
@@ -120,6 +122,7 @@ def describe(policy: Policy) -> dict[str, Any]:
             "system" if policy.resolvers is None else [str(address) for address in policy.resolvers]
         ),
         "dns": {"min_ttl": policy.min_ttl_s, "grace": policy.grace_s},
+        "watch": policy.watch,
     }
 
 
@@ -139,6 +142,7 @@ def _policy(file: PolicyFile) -> Policy:
         resolvers=tuple(dict.fromkeys(listed)) if listed else None,
         min_ttl_s=dns.min_ttl,
         grace_s=dns.grace,
+        watch=file.watch,
         digest="",
     )
     return replace(policy, digest=_digest(policy))

@@ -188,6 +188,9 @@ class PolicyFile(_Section):
         Resolvers | None, Field(description="whose answers count; system follows resolv.conf")
     ] = None
     dns: DnsSection | None = None
+    watch: Annotated[
+        bool, Field(description="a changed file is put in force without `enforcer reload`")
+    ] = False
 
 
 _HOST_ITEM: TypeAdapter[Host] = TypeAdapter(HostItem)

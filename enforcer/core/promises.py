@@ -31,6 +31,7 @@ class Origin(enum.Enum):
     ANSWER = "answer"  # seen on the wire, whoever asked
     RESOLVER = "resolver"  # our own lookup
     KERNEL = "kernel"  # seen by the kernel alone, which keeps no names
+    EARLIER = "earlier"  # found in the sets, where an earlier process had put it
 
 
 # Whose an address is that the kernel alone knows of. No name has such characters.

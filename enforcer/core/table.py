@@ -31,7 +31,7 @@ class ListedElement:
 
     address: Address
     port: int
-    expires_s: int | None
+    expires_s: float | None
     comment: str
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from enforcer.abi import MAX_LEARNED
 from enforcer.core.addresses import Address
@@ -11,6 +11,7 @@ from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding, Bindings, Mark
 from enforcer.core.changes import Change, Element
 from enforcer.core.grants import Grants
+from enforcer.core.inherited import Claim
 from enforcer.core.opened import Opened, Pair
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
@@ -81,6 +82,12 @@ class Books:
         change = self._bindings.adopt(learned, time.monotonic(), own=own)
         self._opened.add(UNKNOWN_HOST, _pairs(change.rewrite))
         return change
+
+    def inherit(self, claims: Iterable[Claim]) -> None:
+        """Go on with what an earlier process had open, of which *claims* are permitted."""
+        for claim in (known := tuple(claims)):
+            self._opened.add(claim.host, [(claim.address, claim.port)])
+        self._bindings.inherit(known, time.monotonic())
 
     def retain(self, policy: Policy, grants: Grants) -> tuple[Change, frozenset[Pair]]:
         """Keep open what another *policy* and its *grants* permit.

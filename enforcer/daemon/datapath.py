@@ -18,6 +18,7 @@ from enforcer.core.policy import Mode, Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
+from enforcer.daemon.inheritance import Inheritance, policy_number
 from enforcer.daemon.live import LiveConnections
 from enforcer.daemon.placement import Placement
 from enforcer.edge.cgroup import CONNECT_MARK
@@ -67,7 +68,11 @@ class Datapath:
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
-        beside = self._predecessor is not None
+        before = self._predecessor
+        earlier = {each for there in self.filters.attached().values() for _, each in there}
+        earlier.update(before.program_ids if before else ())
+        self.inheritance = Inheritance(self.firewall, self.programs, earlier)
+        beside = before is not None
         self._placement = Placement(self.filters, self.programs, beside=beside)
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self._bridged = False
@@ -127,23 +132,29 @@ class Datapath:
 
         Returns: as `follow` does.
         """
-        self._configure(policy)
+        self.inheritance.pass_on(policy)
+        self.settle(policy)
         self.on_cgroup.detach(self._older)
         self._predecessor = None
         self._placement.beside = False
         self.record()
         return self.follow(resolvers)
 
+    def settle(self, policy: Policy) -> None:
+        """Tell whoever comes after that all that is learned now was learned by *policy*."""
+        self._configure(policy, learned_by=policy_number(policy))
+
     @property
     def _older(self) -> tuple[int, ...]:
         return () if self._predecessor is None else self._predecessor.program_ids
 
-    def _configure(self, policy: Policy, *, beside: bool = False) -> None:
+    def _configure(self, policy: Policy, *, beside: bool = False, learned_by: int = 0) -> None:
         self.programs.configure(
             nonce=self._marking,
             min_ttl_s=policy.min_ttl_s,
             grace_s=policy.grace_s,
             beside=beside,
+            policy=learned_by,
         )
 
     def follow(self, resolvers: Collection[Address]) -> dict[str, DatapathError]:
@@ -272,6 +283,7 @@ class Datapath:
 
     def close(self) -> None:
         """Let go of descriptors; what is in the kernel stays."""
+        self.inheritance.close()
         self.programs.close()
         self.links.close()
         self.filters.close()

@@ -13,6 +13,7 @@ from enforcer.core import answers
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding
 from enforcer.core.changes import Change, Element
+from enforcer.core.inherited import claims
 from enforcer.core.opened import Pair
 from enforcer.core.problem import Problem
 from enforcer.core.promises import Origin
@@ -29,6 +30,7 @@ from enforcer.daemon.problems import Problems
 from enforcer.daemon.writer import Writer
 from enforcer.edge import caches
 from enforcer.edge.memory import give_back
+from enforcer.edge.policy_file import signature
 from enforcer.edge.resolvconf import HINT, watched_files
 from enforcer.edge.resolver import TIMEOUT_S, Resolver
 from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
@@ -39,6 +41,8 @@ FOLLOWING = "following the network"
 OLDER = "older connections"
 UNBOUND = "what was learned before"
 ATTACHING = "attaching "
+# So many addresses are taken into the books before anything else gets its turn.
+AT_ONCE = 1024
 # How long enforcement waits at its start for lookups, so that what is in use goes on:
 # until a resolver that is silent has been asked twice and is told as a problem, or for
 # a thousand names. Nothing is denied until then, and what comes later is opened by the
@@ -55,6 +59,11 @@ class Enforcement:
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
         problems: told what goes wrong.
+
+    Attributes:
+        path: of the policy file.
+        in_force: what it said when it was last put in force.
+        read: that file when it was last read, valid or not.
     """
 
     def __init__(
@@ -68,6 +77,7 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
+        self.read = start.file
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
@@ -107,7 +117,22 @@ class Enforcement:
         await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
         refused = await self._kernel.run(self._datapath.alone, now.policy, now.resolvers)
         self._tell_refused(refused)
-        await self._enforce(now)
+        await self._enforce(now, await self._inherit(now))
+
+    async def _inherit(self, wanted: InForce) -> frozenset[Pair]:
+        """Go on with what an earlier process had open; return what *wanted* does not permit."""
+        left = await self._kernel.run(self._datapath.inheritance.take, wanted.policy)
+        # Before it is compared with the books: what our programs learned meanwhile.
+        self.take_events()
+        own = self._datapath.own
+        for start in range(0, len(left.elements), AT_ONCE):
+            some = left.elements[start : start + AT_ONCE]
+            self._books.inherit(claims(some, wanted.grants, left.at, own))
+            await asyncio.sleep(0)
+        self._books.adopt(left.learned, own)
+        if left.pairs:
+            LOGGER.info("%d addresses were open before", len(left.pairs))
+        return left.pairs - self._books.pairs()
 
     async def reload(self) -> None:
         """Put the policy file in force as it is now.
@@ -117,6 +142,7 @@ class Enforcement:
             DatapathError: the kernel refuses it; likewise.
         """
         old = self.in_force
+        self.read = await asyncio.to_thread(signature, self.path)
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy, before = new.policy, self._books.mark()
         try:
@@ -212,6 +238,7 @@ class Enforcement:
             self.take_events()
             unbound = learned.keys() - self._books.pairs()
             await self._kernel.run(self._datapath.programs.forget, unbound)
+            await self._kernel.run(self._datapath.settle, self.in_force.policy)
         except DatapathError as exc:
             # What is in force is so already: the rest is for the next look.
             text = f"addresses that another policy permitted may be open: {exc.message}"

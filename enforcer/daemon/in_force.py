@@ -9,7 +9,7 @@ from pathlib import Path
 from enforcer.core.addresses import Address
 from enforcer.core.grants import Grants
 from enforcer.core.policy import Policy
-from enforcer.edge.policy_file import read_policy
+from enforcer.edge.policy_file import Signature, read_policy, signature
 from enforcer.edge.resolvconf import NoResolver, SystemResolvers, system_resolvers
 
 ROOT = Path("/")
@@ -22,6 +22,7 @@ class InForce:
     Attributes:
         notes: name servers of the machine that can't be used, and why.
         since: wall clock, seconds since the epoch.
+        file: the policy file as it was before it was read.
     """
 
     policy: Policy
@@ -29,6 +30,7 @@ class InForce:
     resolvers: tuple[Address, ...]
     notes: tuple[str, ...]
     since: float
+    file: Signature | None = None
 
     @classmethod
     def read(cls, policy_path: Path, before: Grants | None = None) -> InForce:
@@ -41,9 +43,10 @@ class InForce:
         Raises:
             PolicyError: the file can't be used.
         """
+        file = signature(policy_path)
         policy = read_policy(policy_path, before, enforced=True)
         found = trusted_resolvers(policy)
-        return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time())
+        return cls(policy, Grants(policy.hosts), found.addresses, found.notes, time.time(), file)
 
 
 def trusted_resolvers(policy: Policy) -> SystemResolvers:

@@ -18,6 +18,7 @@ from enforcer.daemon.identity import Identity
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
+from enforcer.daemon.policy_watch import PolicyWatch
 from enforcer.daemon.presence import Presence
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.requests import Requests
@@ -165,6 +166,7 @@ class Daemon:
                 self._enforcement.lookups.run(),
                 self._follower.run(),
                 presence.run(),
+                PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
                 self._stop.wait(),
             )
             tasks += [asyncio.ensure_future(each) for each in work]

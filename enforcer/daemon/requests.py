@@ -113,12 +113,12 @@ class Requests:
         if self._reload_waits:
             return  # it has not read the file yet
         self._reload_waits = True
-        task = asyncio.ensure_future(self._reload_on_signal())
+        task = asyncio.ensure_future(self.reload_unasked())
         self._signalled.add(task)
         task.add_done_callback(self._signalled.discard)
 
-    async def _reload_on_signal(self) -> None:
-        # Logged and shown as a problem.
+    async def reload_unasked(self) -> None:
+        """Reload, for nobody who waits for an answer: a failure is logged and a problem."""
         with contextlib.suppress(EnforcerError):
             await self._reload({})
 

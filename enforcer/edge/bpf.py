@@ -12,7 +12,9 @@ from typing import TypeVar
 from enforcer.edge.syscall import BPF, syscall  # noqa: TID251 - what it is made of
 
 # enum bpf_cmd of include/uapi/linux/bpf.h.
-PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 13, 15
+PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 13, 14, 15
+# A program of ours uses a dozen.
+_MAX_MAPS = 64
 
 Info = TypeVar("Info", bound=ctypes.Structure)
 
@@ -94,6 +96,27 @@ def program_name(program_id: int) -> str:
         return ""
     try:
         return bytes(info(fd, _ProgramInfo()).name).decode()
+    finally:
+        os.close(fd)
+
+
+def maps_of(program_id: int) -> tuple[int, ...]:
+    """Return descriptors of the maps that the program with *program_id* uses.
+
+    They are the caller's to close; none where it is gone.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    ids = (ctypes.c_uint32 * _MAX_MAPS)()
+    try:
+        fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
+    except FileNotFoundError:
+        return ()
+    try:
+        asked = _ProgramInfo(nr_map_ids=_MAX_MAPS, map_ids=ctypes.addressof(ids))
+        count = info(fd, asked).nr_map_ids
+        return tuple(bpf(MAP_GET_FD_BY_ID, ById(each)) for each in ids[:count])
     finally:
         os.close(fd)
 

@@ -17,7 +17,7 @@ from enforcer.core.elements import TimedElement
 from enforcer.core.judgement import Judgement
 from enforcer.core.ruleset import FAMILY, TABLE
 from enforcer.core.sets import SET_SIZE
-from enforcer.core.table import ABSENT, TableState, parse_listing
+from enforcer.core.table import ABSENT, ListedElement, TableState, parse_listing
 from enforcer.edge import nft  # noqa: TID251 - the program
 from enforcer.edge.nflisting import Listing  # noqa: TID251 - likewise
 from enforcer.edge.nfnetlink import BATCH_MAX, ElementSocket, Refused  # noqa: TID251 - its half
@@ -127,6 +127,15 @@ class Firewall:
         """
         with _translating("list our sets"):
             return self._listing.open()
+
+    def held(self) -> tuple[ListedElement, ...]:
+        """Return what the allow sets hold, exactly; a second with full ones.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("list our sets"):
+            return self._listing.held()
 
     def inspect(self) -> TableState:
         """Return what the kernel holds of our table now; seconds with full sets.

@@ -12,14 +12,15 @@ from pathlib import Path
 from enforcer.errors import EnforcerError
 
 # linux/inotify.h
-_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
+_ATTRIB, _CLOSE_WRITE = 0x4, 0x8
+_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _OVERFLOW = 0x400, 0x800, 0x4000
 _ONLY_DIRECTORY = 0x01000000
+# Who may read or write a file may change without its content.
+_FILE = _ATTRIB | _CLOSE_WRITE
 _DIRECTORY = (
-    _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
+    _FILE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
 ) | _ONLY_DIRECTORY
-# Bind mounts, as containers have for resolv.conf, change without their directory.
-_FILE = _CLOSE_WRITE
 
 _EVENT = struct.Struct("=iIII")  # watch, mask, cookie, length of the name
 _RECEIVE = 1 << 16
@@ -63,6 +64,7 @@ class FileEvents:
             before = _places(wanted)
             names: dict[int, set[str | None]] = {}
             for place, name in before:
+                # Bind mounts, as containers have for resolv.conf, change without their directory.
                 watch = self._add(place, _FILE if name is None else _DIRECTORY)
                 if watch is not None:
                     names.setdefault(watch, set()).add(name)

@@ -187,6 +187,16 @@ class Map:
             raise DatapathError(f'BPF map "{self._name}" can\'t {doing}: {exc.strerror}') from exc
 
 
+def identity(fd: int) -> tuple[int, str]:
+    """Return a map's id, and the name that the kernel has for it, of 15 characters at most.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    described = info(fd, _MapInfo())
+    return int(described.id), bytes(described.name).decode()
+
+
 class Elements(Protocol):
     """What can be told elements."""
 

@@ -17,6 +17,7 @@ from enforcer.core.addresses import Address
 from enforcer.core.judgement import Judgement, judgement
 from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
+from enforcer.core.table import ListedElement
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     DATA_VALUE,
     FAMILY_HEADER,
@@ -32,6 +33,7 @@ from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     aligned,
     attribute,
     attributes,
+    comment_in,
     message,
 )
 
@@ -103,6 +105,11 @@ class Listing:
             _pair(element) for each in SETS.values() for element in self._elements(each.allow)
         )
 
+    def held(self) -> tuple[ListedElement, ...]:
+        """Return what is open now, until when and for whom."""
+        found = (element for each in SETS.values() for element in self._elements(each.allow))
+        return tuple(map(_listed, found))
+
     def _elements(self, name: str) -> Iterator[bytes]:
         wanted = attribute(List.TABLE, TABLE.encode() + b"\0")
         wanted += attribute(List.SET, name.encode() + b"\0")
@@ -144,6 +151,16 @@ def _pair(element: bytes) -> tuple[Address, int]:
     value = dict(attributes(dict(attributes(element))[ElementPart.KEY]))[DATA_VALUE]
     # Each part of a concatenation fills whole 32-bit registers.
     return ipaddress.ip_address(value[:-4]), int(struct.unpack(">H", value[-4:-2])[0])
+
+
+def _listed(element: bytes) -> ListedElement:
+    parts = dict(attributes(element))
+    left = parts.get(ElementPart.EXPIRATION)
+    return ListedElement(
+        *_pair(element),
+        expires_s=None if left is None else struct.unpack(">Q", left)[0] / 1000,
+        comment=comment_in(parts.get(ElementPart.USERDATA, b"")),
+    )
 
 
 def _text(payload: bytes, kind: int) -> str:

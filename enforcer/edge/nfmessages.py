@@ -57,12 +57,14 @@ class ElementPart(IntEnum):
 
     KEY = 1
     TIMEOUT = 4
+    EXPIRATION = 5
     USERDATA = 6
 
 
 _LIST_ELEMENT = 1  # enum nft_list_attributes: NFTA_LIST_ELEM
 DATA_VALUE = 1  # enum nft_data_attributes: NFTA_DATA_VALUE
 _UDATA_COMMENT = 0  # libnftnl/udata.h: NFTNL_UDATA_SET_ELEM_COMMENT
+_UDATA = struct.Struct("BB")  # type, length
 
 # What to do with elements of which set.
 Part: TypeAlias = tuple[Message, str, bytes]
@@ -104,9 +106,20 @@ def full(element: TimedElement) -> bytes:
     content += attribute(ElementPart.TIMEOUT, struct.pack(">Q", element.timeout_ms))
     if element.comment:
         text = element.comment.encode() + b"\0"
-        userdata = struct.pack("BB", _UDATA_COMMENT, len(text)) + text
+        userdata = _UDATA.pack(_UDATA_COMMENT, len(text)) + text
         content += attribute(ElementPart.USERDATA, userdata)
     return _listed(content)
+
+
+def comment_in(userdata: bytes) -> str:
+    """Return the comment in the user data of an element; empty if there is none."""
+    while len(userdata) >= _UDATA.size:
+        kind, length = _UDATA.unpack_from(userdata)
+        content = userdata[_UDATA.size : _UDATA.size + length]
+        if kind == _UDATA_COMMENT:
+            return content.rstrip(b"\0").decode(errors="replace")
+        userdata = userdata[_UDATA.size + length :]
+    return ""
 
 
 def message(kind: int, flags: int, number: int, payload: bytes) -> bytes:

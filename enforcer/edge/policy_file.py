@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import gc
 import os
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from enforcer.core.grants import Grants
 from enforcer.core.places import DEFAULT_POLICY
@@ -19,6 +22,9 @@ from enforcer.errors import PolicyError, PolicyProblem
 
 # Half a million hosts. More is not a policy but a wrong path.
 MAX_BYTES = 32 * 1024 * 1024
+
+# Device, inode, size, and the times of the last change of the content and of anything.
+Signature: TypeAlias = tuple[int, int, int, int, int]
 
 HINTS = {
     errno.EACCES: "run as root",
@@ -64,6 +70,34 @@ def read_text(path: str | Path, *, enforced: bool = False) -> str:
         line = data.count(b"\n", 0, exc.start) + 1
         reason = f"octet 0x{data[exc.start]:02x} is not UTF-8"
         raise _error(path, reason, "save the file as UTF-8", line=line) from exc
+
+
+def signature(path: str | Path) -> Signature | None:
+    """Return what changes whenever the file at *path* does; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def is_being_written(path: str | Path) -> bool:
+    """Tell whether somebody has the file at *path* open to write it, as far as that is known."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        # Whoever opens it while we have the lease has this sent to us, and not SIGIO, which
+        # would end the process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as exc:
+        return exc.errno == errno.EAGAIN  # other errors: its file system has no leases
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_policy(path: str | Path, text: str, *, replace: bool) -> None:

@@ -86,7 +86,15 @@ class Programs:
         self._others.close()
         self._objects.close()
 
-    def configure(self, *, nonce: int, min_ttl_s: int, grace_s: int, beside: bool = False) -> None:
+    def configure(
+        self,
+        *,
+        nonce: int,
+        min_ttl_s: int,
+        grace_s: int,
+        beside: bool = False,
+        policy: int = 0,
+    ) -> None:
         """Set the mark of first SYNs and the lifetimes of learned addresses.
 
         Args:
@@ -94,8 +102,11 @@ class Programs:
             min_ttl_s: least lifetime.
             grace_s: added to each.
             beside: an earlier connect_mark runs before ours and may have set the mark.
+            policy: tells the one that all was learned by from others; 0: there is none.
         """
-        value = abi.Config(nonce=nonce, min_ttl_s=min_ttl_s, grace_s=grace_s, beside=beside)
+        value = abi.Config(
+            nonce=nonce, min_ttl_s=min_ttl_s, grace_s=grace_s, beside=beside, policy=policy
+        )
         self._config.update([(KEY.pack(abi.CONFIG_KEY), bytes(value))])
 
     def set_resolvers(self, resolvers: Iterable[Address]) -> None:
@@ -122,12 +133,22 @@ class Programs:
 
     def learned(self) -> dict[tuple[Address, int], float]:
         """Return what is learned, (address, port) by monotonic end in seconds; some may be past."""
-        found = {}
-        for key, value in self._learned.items():
-            pair = abi.LearnedKey.from_buffer_copy(key)
-            expires_ns = abi.Learned.from_buffer_copy(value).expires_ns
-            found[pair.address.address(), pair.port] = expires_ns / 1e9
-        return found
+        return learned_in(self._learned)
+
+    def learn(self, learned: Mapping[tuple[Address, int], float]) -> None:
+        """Learn what programs of an earlier process did, in the form that `learned` returns.
+
+        What these programs have learned themselves stays as it is.
+        """
+        known = self.learned()
+        self._learned.update(
+            (
+                bytes(abi.LearnedKey(abi.MappedAddress.of(address), port, 0)),
+                bytes(abi.Learned(int(expires * 1e9))),
+            )
+            for (address, port), expires in learned.items()
+            if (address, port) not in known
+        )
 
     def open_events(self) -> tuple[int, ...]:
         """Open the event rings; return descriptors that are readable when `drain` has work.
@@ -191,6 +212,16 @@ class Programs:
             stat: sum(n for (n,) in COUNTER.iter_unpack(self._stats.lookup(KEY.pack(stat), copies)))
             for stat in abi.Stat
         }
+
+
+def learned_in(elements: Map) -> dict[tuple[Address, int], float]:
+    """Return what the map of that name holds, (address, port) by monotonic end in seconds."""
+    found = {}
+    for key, value in elements.items():
+        pair = abi.LearnedKey.from_buffer_copy(key)
+        expires_ns = abi.Learned.from_buffer_copy(value).expires_ns
+        found[pair.address.address(), pair.port] = expires_ns / 1e9
+    return found
 
 
 def _found(name: str, among: Mapping[str, int], kind: str) -> int:

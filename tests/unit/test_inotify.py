@@ -68,7 +68,12 @@ def moved_away(path: Path) -> None:
     path.rename(path.with_name("old"))
 
 
-CHANGES = [rewritten, replaced, switched, removed, moved_away]
+def given_away(path: Path) -> None:
+    """Let others write it."""
+    path.chmod(0o666)
+
+
+CHANGES = [rewritten, replaced, switched, removed, moved_away, given_away]
 
 
 @pytest.mark.parametrize("change", CHANGES)

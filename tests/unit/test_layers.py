@@ -26,6 +26,7 @@ EXCEPTIONS = {
     ("enforcer/edge/rings.py", "enforcer.edge"),  # ring and maps, of which there are several
     ("enforcer/edge/maps.py", "enforcer.edge"),  # bpf, its base
     ("enforcer/edge/cgroup.py", "enforcer.edge"),  # likewise
+    ("enforcer/edge/earlier.py", "enforcer.edge"),  # bpf, maps and programs, of another process
     ("enforcer/edge/bpf.py", "enforcer.edge"),  # syscall, its base
     ("enforcer/edge/ring.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/firewall.py", "enforcer.edge"),  # nft, nfnetlink and nflisting, its parts

@@ -213,7 +213,8 @@ def test_the_description_has_every_field() -> None:
     """What JSON shows is the whole policy, in JSON's own types."""
     policy = parse_policy(CONTRACT, "policy.yaml")
     described = json.loads(json.dumps(describe(policy)))
-    assert list(described) == ["organization", "mode", "hosts", "networks", "resolvers", "dns"]
+    keys = ["organization", "mode", "hosts", "networks", "resolvers", "dns", "watch"]
+    assert list(described) == keys
     assert described["hosts"][-1] == {
         "host": str(policy.hosts[-1].pattern),
         "ports": [443],
@@ -221,7 +222,8 @@ def test_the_description_has_every_field() -> None:
         "origin": "ghcr",
     }
     covered = {"organization", "mode", "hosts", "networks", "resolvers", "min_ttl_s", "grace_s"}
-    assert {field.name for field in dataclasses.fields(Policy)} == covered | {"digest"}
+    fields = {field.name for field in dataclasses.fields(Policy)}
+    assert fields == covered | {"watch", "digest"}
 
 
 @given(
@@ -257,7 +259,7 @@ def test_a_long_policy_loses_nothing() -> None:
 def test_the_schema_has_every_key_and_form() -> None:
     """Editors learn of strings and mappings, of every preset and its parameters."""
     schema = PolicyFile.model_json_schema()
-    keys = "version organization mode registries hosts networks resolvers dns"
+    keys = "version organization mode registries hosts networks resolvers dns watch"
     assert list(schema["properties"]) == keys.split()
     assert schema["required"] == ["version", "organization"]
     assert schema["additionalProperties"] is False

@@ -188,6 +188,8 @@ def test_what_is_no_document_is_one_problem(text: str, line: int, reason: str, h
         ("dns: 60", 3, "dns", "must be a mapping with min_ttl and grace, not 60", "min_ttl: 60"),
         ("dns:\n  grace: -1", 4, "dns.grace", "from 0 to 86400, not -1", "grace: 300"),
         ("dns: {min_ttl: 86401}", 3, "dns.min_ttl", "from 0 to 86400, not 86401", "min_ttl: 60"),
+        ("watch: yes", 3, "watch", 'not "yes"', "watch: true"),
+        ("watch: 1", 3, "watch", "not 1", "watch: true"),
         ("dns: {min_ttl: true}", 3, "dns.min_ttl", "a number of seconds", "min_ttl: 60"),
         ("dns: {min_ttl: 5m}", 3, "dns.min_ttl", "a number of seconds", "min_ttl: 60"),
     ],

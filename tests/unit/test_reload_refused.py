@@ -58,6 +58,7 @@ class FakeDatapath:
     Attributes:
         refuses: a method's name.
         learned_pairs: what the kernel has learned.
+        learners: by which policy, told by its mode; None: by several.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class FakeDatapath:
         self.mode: Mode | None = None
         self.domains: tuple[str, ...] = ()
         self.learned_pairs = {OPEN: 1e9, UNKNOWN: 1e9}
+        self.learners: set[Mode | None] = {Mode.ENFORCE}
         self.own: frozenset[object] = frozenset()
         self.put_back = ()
         self.uplinks_moved = False
@@ -79,7 +81,12 @@ class FakeDatapath:
         if renew:
             self._maybe("learn")
         self.domains = tuple(host.pattern.domain for host in policy.hosts)
+        self.learners = {None}
         return {}
+
+    def settle(self, policy: Policy) -> None:
+        """Know that *policy* alone let the kernel learn."""
+        self.learners = {policy.mode}
 
     def enforce(self, policy: Policy, *_: object) -> None:
         """Put *policy* in force."""
@@ -156,6 +163,7 @@ def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
         assert setting.datapath.mode is Mode.ENFORCE
         assert setting.datapath.domains == ("cdn.test",)
         assert set(setting.datapath.learned_pairs) == {OPEN}
+        assert setting.datapath.learners == {Mode.ENFORCE}
 
     asyncio.run(body())
 
@@ -170,9 +178,11 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
         assert setting.enforcement.in_force.policy.mode is Mode.AUDIT is setting.datapath.mode
         assert setting.enforcement.hosts() == ()
         assert UNBOUND in setting.problems
+        assert setting.datapath.learners == {None}
         setting.datapath.refuses = ""
         await setting.enforcement.follow()
         assert setting.datapath.learned_pairs == {}
+        assert setting.datapath.learners == {Mode.AUDIT}
         assert UNBOUND not in setting.problems
 
     asyncio.run(body())
