@@ -57,6 +57,20 @@ class InfoByFd(ctypes.Structure):
     )
 
 
+class MapInfo(ctypes.Structure):
+    """struct bpf_map_info up to the name; the kernel fills as much as is asked for."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
 class _ProgramInfo(ctypes.Structure):
     # struct bpf_prog_info up to the name.
     _fields_ = (

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from enforcer.edge.bpf import Objects, bpf, info  # noqa: TID251 - the system call
+from enforcer.edge.bpf import MapInfo, Objects, bpf, info  # noqa: TID251 - the system call
 
 MAP_CREATE, PROG_LOAD = 0, 5  # include/uapi/linux/bpf.h
 INSTRUCTION = struct.Struct("=BBhi")  # operation, registers, offset, constant
@@ -44,19 +44,6 @@ class _MapAttr(ctypes.Structure):
         ("inner_map_fd", ctypes.c_uint32),
         ("numa_node", ctypes.c_uint32),
         ("map_name", ctypes.c_char * 16),
-    )
-
-
-class _MapInfo(ctypes.Structure):
-    # struct bpf_map_info up to the name.
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("key_size", ctypes.c_uint32),
-        ("value_size", ctypes.c_uint32),
-        ("max_entries", ctypes.c_uint32),
-        ("map_flags", ctypes.c_uint32),
-        ("name", ctypes.c_char * 16),
     )
 
 
@@ -216,7 +203,7 @@ def _with_maps(code: bytes, translated: Callable[[int], int]) -> bytes:
 
 
 def _shape(fd: int) -> MapShape:
-    found = info(fd, _MapInfo())
+    found = info(fd, MapInfo())
     return MapShape(
         bytes(found.name).decode(),
         found.type,

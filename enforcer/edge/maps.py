@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from enforcer.edge.bpf import bpf, info  # noqa: TID251 - maps are reached through it
+from enforcer.edge.bpf import MapInfo, bpf, info  # noqa: TID251 - maps are reached through it
 from enforcer.errors import DatapathError
 
 # enum bpf_cmd of include/uapi/linux/bpf.h.
@@ -49,19 +49,6 @@ class _Batch(ctypes.Structure):
     )
 
 
-class _MapInfo(ctypes.Structure):
-    # struct bpf_map_info up to the name; the kernel fills as much as is asked for.
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("key_size", ctypes.c_uint32),
-        ("value_size", ctypes.c_uint32),
-        ("max_entries", ctypes.c_uint32),
-        ("map_flags", ctypes.c_uint32),
-        ("name", ctypes.c_char * 16),
-    )
-
-
 class Map:
     """The elements of one map.
 
@@ -80,7 +67,7 @@ class Map:
         self._name = name
         self._fd = fd
         with self._translated("describe itself"):
-            described = info(fd, _MapInfo())
+            described = info(fd, MapInfo())
         self._key_size, self._value_size = int(described.key_size), int(described.value_size)
 
     @property
@@ -193,7 +180,7 @@ def identity(fd: int) -> tuple[int, str]:
     Raises:
         OSError: the kernel refuses.
     """
-    described = info(fd, _MapInfo())
+    described = info(fd, MapInfo())
     return int(described.id), bytes(described.name).decode()
 
 
