@@ -82,6 +82,7 @@ enum { CONFIG_KEY };
 
 struct config {
 	u32 nonce;
+	u32 other_nonce; /* the ruleset in force accepts that mark, too */
 	u32 min_ttl_s;
 	u32 grace_s;
 	/* Not 0 while the connect_mark of an earlier instance runs before this one. */

@@ -141,6 +141,7 @@ class Datapath:
     def _configure(self, policy: Policy, *, beside: bool = False) -> None:
         self.programs.configure(
             nonce=self._marking,
+            other_nonce=self._nonces[self._marking == self._nonces[0]],
             min_ttl_s=policy.min_ttl_s,
             grace_s=policy.grace_s,
             beside=beside,

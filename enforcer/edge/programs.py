@@ -86,16 +86,32 @@ class Programs:
         self._others.close()
         self._objects.close()
 
-    def configure(self, *, nonce: int, min_ttl_s: int, grace_s: int, beside: bool = False) -> None:
+    def configure(
+        self,
+        *,
+        nonce: int,
+        other_nonce: int,
+        min_ttl_s: int,
+        grace_s: int,
+        beside: bool = False,
+    ) -> None:
         """Set the mark of first SYNs and the lifetimes of learned addresses.
 
         Args:
             nonce: the mark.
+            other_nonce: the ruleset accepts that one, too: no socket may keep it for another
+                address.
             min_ttl_s: least lifetime.
             grace_s: added to each.
             beside: an earlier connect_mark runs before ours and may have set the mark.
         """
-        value = abi.Config(nonce=nonce, min_ttl_s=min_ttl_s, grace_s=grace_s, beside=beside)
+        value = abi.Config(
+            nonce=nonce,
+            other_nonce=other_nonce,
+            min_ttl_s=min_ttl_s,
+            grace_s=grace_s,
+            beside=beside,
+        )
         self._config.update([(KEY.pack(abi.CONFIG_KEY), bytes(value))])
 
     def set_resolvers(self, resolvers: Iterable[Address]) -> None:
