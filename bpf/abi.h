@@ -82,10 +82,12 @@ enum { CONFIG_KEY };
 
 struct config {
 	u32 nonce;
+	u32 other_nonce; /* the ruleset in force accepts that mark, too */
 	u32 min_ttl_s;
 	u32 grace_s;
 	/* Not 0 while the connect_mark of an earlier instance runs before this one. */
 	u32 beside;
+	u32 pad;
 	/* By which policy all in the learned map was learned, for the instance that comes
 	 * after; 0: by several, or by one that is being put in force.
 	 */

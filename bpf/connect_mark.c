@@ -11,6 +11,11 @@ enum {
 	OPTION_MARK = 36,
 };
 
+static __always_inline int is_ours(const struct config *cfg, u32 mark)
+{
+	return mark == cfg->nonce || mark == cfg->other_nonce;
+}
+
 static __always_inline void set_mark(struct bpf_sock_ops *ops, u32 mark)
 {
 	bpf_setsockopt(ops, LEVEL_SOCKET, OPTION_MARK, &mark, sizeof(mark));
@@ -63,7 +68,7 @@ int connect_mark(struct bpf_sock_ops *ops)
 		/* A mark of somebody else routes for them. Ours stays on a socket that is
 		 * connected again, to another address: that one must be learned too.
 		 */
-		if (sk->mark != 0 && sk->mark != cfg->nonce)
+		if (sk->mark != 0 && !is_ours(cfg, sk->mark))
 			return 1;
 		if (learned) {
 			set_mark(ops, cfg->nonce);
@@ -74,7 +79,7 @@ int connect_mark(struct bpf_sock_ops *ops)
 		}
 	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		/* Conntrack knows the connection from here on. */
-		if (sk->mark == cfg->nonce)
+		if (sk->mark != 0 && is_ours(cfg, sk->mark))
 			set_mark(ops, 0);
 	}
 	return 1;

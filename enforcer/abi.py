@@ -68,9 +68,11 @@ class Config(ctypes.Structure):
 
     _fields_ = (
         ("nonce", ctypes.c_uint32),
+        ("other_nonce", ctypes.c_uint32),
         ("min_ttl_s", ctypes.c_uint32),
         ("grace_s", ctypes.c_uint32),
         ("beside", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
         ("policy", ctypes.c_uint64),
     )
 

@@ -38,6 +38,8 @@ CONSEQUENCES = {
 # Told of a resolver, and of an interface, that is not where it seems to be.
 ANSWERED_INSIDE = "resolver {} is behind {}: what else is there can answer in its name"
 ELSEWHERE = "list the resolvers that it asks under `resolvers` in the policy instead"
+ASTRAY = "resolver {} is reached by {}, where containers can advertise a route: it is not believed"
+UNADVERTISED = "sysctl net.ipv6.conf.{1}.accept_ra=0; delete what `ip route get {0}` shows"
 GUARDED = "{} is guarded in spite of its name: {}"
 
 
@@ -94,6 +96,10 @@ class KernelState:
                     what = f"{', '.join(lost)} not attached to {interface.name}"
                     found.append(Problem(f"{what}: {consequence}", remedy))
         found += [Problem(text, ELSEWHERE) for text in answered_inside(self.network)]
+        found += [
+            Problem(ASTRAY.format(resolver, name), UNADVERTISED.format(resolver, name))
+            for resolver, name in self.network.led_astray.items()
+        ]
         return found + list(self._unreachable())
 
     def _unreachable(self) -> Iterator[Problem]:

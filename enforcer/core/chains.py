@@ -23,6 +23,7 @@ DESTINATIONS_CHAIN = "destinations"
 EXEMPT_CHAIN = "exempt"
 INSIDE_CHAIN = "inside"
 UNJUDGED_CHAIN = "unjudged"
+STRAY_CHAIN = "stray"
 # Where a packet ends that nothing permitted: its name tells the mode of a table
 # found in the kernel.
 LAST_CHAIN = {Mode.ENFORCE: "denied", Mode.AUDIT: "audited"}

@@ -82,11 +82,13 @@ class Network:
     Attributes:
         defaults: indexes of the interfaces of default routes.
         facing: index of the interface that queries to a resolver leave by.
+        advertised: resolvers that a router may have put itself on the way to (RFC 4861).
     """
 
     interfaces: tuple[Interface, ...]
     defaults: frozenset[int]
     facing: Mapping[Address, int]
+    advertised: frozenset[Address] = frozenset()
 
     @property
     def uplinks(self) -> frozenset[str]:
@@ -96,31 +98,66 @@ class Network:
     @property
     def devices(self) -> dict[Address, str]:
         """Return the name of the interface that faces each resolver which has one."""
+        return self._named(self._faced)
+
+    def _named(self, faced: Mapping[Address, int]) -> dict[Address, str]:
         names = {each.index: each.name for each in self.interfaces}
-        return {who: names[index] for who, index in self.facing.items() if index in names}
+        return {who: names[index] for who, index in faced.items() if index in names}
+
+    @cached_property
+    def led_astray(self) -> Mapping[Address, str]:
+        """Return the resolvers that a container may have taken the place of, and by where.
+
+        Any that may open a raw socket can advertise itself as their router. What it says
+        must open nothing, nor be asked for.
+        """
+        inner = {each.index for each in self.interfaces if self._leads_to_containers(each)}
+        return self._named(
+            {
+                resolver: index
+                for resolver, index in self.facing.items()
+                if resolver in self.advertised and index in inner
+            }
+        )
+
+    @property
+    def _faced(self) -> Mapping[Address, int]:
+        return {who: at for who, at in self.facing.items() if who not in self.led_astray}
 
     @cached_property
     def named_like_exempt(self) -> Mapping[str, str]:
         """Return why the interfaces are guarded whose name alone would exempt them, by name."""
+        return {
+            each.name: why
+            for each in self.interfaces
+            if is_exempt(each.name, DEFAULT_EXEMPT, ()) and (why := self._leads_out(each))
+        }
+
+    @cached_property
+    def _ports(self) -> Mapping[int, list[Interface]]:
         by_master: dict[int, list[Interface]] = {}
         for each in self.interfaces:
             if each.master is not None:
                 by_master.setdefault(each.master, []).append(each)
-        return {
-            each.name: why
-            for each in self.interfaces
-            if is_exempt(each.name, DEFAULT_EXEMPT, ())
-            and (why := self._leads_out(each, by_master.get(each.index, ())))
-        }
+        return by_master
 
-    def _leads_out(self, interface: Interface, ports: Iterable[Interface]) -> str:
+    def _leads_out(self, interface: Interface) -> str:
         """Return why *interface* can't be exempt; nothing when it can."""
         if interface.index in self.defaults:
             return "a default route leads over it"
+        return self._built_to_lead_out(interface)
+
+    def _built_to_lead_out(self, interface: Interface) -> str:
+        """Return why, wherever routes lead."""
         if interface.name != LOOPBACK and interface.kind not in {_BRIDGE, _VETH}:
             return "it is neither a bridge nor the wire to a container"
+        ports = self._ports.get(interface.index, ())
         outer = [port.name for port in ports if port.kind not in _INNER_PORTS]
         return f"{outer[0]} is a port of it, and no container's" if outer else ""
+
+    def _leads_to_containers(self, interface: Interface) -> bool:
+        named = interface.name != LOOPBACK and is_exempt(interface.name, DEFAULT_EXEMPT, ())
+        return named and not self._built_to_lead_out(interface)
 
     def role(self, interface: Interface) -> Role:
         """Return what the ruleset does with what leaves by *interface*."""
@@ -144,7 +181,7 @@ class Network:
         """Return the programs that belong on *interface*."""
         wanted: frozenset[Program] = frozenset()
         # A stub on this machine answers on the loopback.
-        if interface.name == LOOPBACK or interface.index in self.facing.values():
+        if interface.name == LOOPBACK or interface.index in self._faced.values():
             wanted |= LEARNING
         if self._forwards(interface):
             wanted |= {Program.FORWARD_MARK}

@@ -12,10 +12,13 @@ from enforcer.core.chains import (
     INPUT_CHAIN,
     INSIDE_CHAIN,
     PREROUTING_CHAIN,
+    STRAY_CHAIN,
     UNJUDGED_CHAIN,
     by_interface,
     hook,
 )
+from enforcer.core.interfaces import LOOPBACK
+from enforcer.core.policy import Mode
 from enforcer.core.sets import block
 
 # Of 128 bits that a connection keeps: on those that began where nothing is judged,
@@ -32,6 +35,8 @@ FORGED_REPLY = f"ct direction reply ct label {_INSIDE_LABEL}"
 _FIRST = "ct state new,related"
 _ERROR = "ct state related meta l4proto { icmp, ipv6-icmp }"
 _ANNOUNCED = "ct state related meta l4proto != { icmp, ipv6-icmp }"
+# A segment of no connection, or not in its place.
+_STRAY = "ct state invalid meta l4proto tcp"
 
 
 def begin_inside() -> Iterator[str]:
@@ -40,13 +45,14 @@ def begin_inside() -> Iterator[str]:
     yield f"{_ANNOUNCED} ct label set {_INSIDE_LABEL}"
 
 
-def labelling(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
+def labelling(mode: Mode, exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
     """Label connections that begin inside, and of these the ones that nothing judges.
 
     A container or (IPv6) any user can give one a source that is somebody else's: what
     answers it must not count as a reply.
 
     Args:
+        mode: in audit mode nothing is dropped.
         exempt: interface names, or their beginnings with a final ``*``.
         uplinks: interfaces that are never exempt, whatever they are called.
 
@@ -58,7 +64,20 @@ def labelling(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
     inside = by_interface("iifname", exempt, uplinks, f"ct label set {_INSIDE_LABEL}")
     yield from block(f"chain {INSIDE_CHAIN}", (f"{_ERROR} return", *inside))
     jump = f"{_FIRST} jump {UNJUDGED_CHAIN}"
-    yield from block(f"chain {INPUT_CHAIN}", (hook(INPUT_CHAIN), jump))
+    strays = (f"{_STRAY} jump {STRAY_CHAIN}",) if mode is Mode.ENFORCE else ()
+    yield from block(f"chain {INPUT_CHAIN}", (hook(INPUT_CHAIN), jump, *strays))
+    if strays:
+        yield from block(f"chain {STRAY_CHAIN}", _strays(exempt, uplinks))
     yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
     label = f"ct label {_INSIDE_LABEL} ct label set {_UNJUDGED_LABEL}"
     yield from block(f"chain {UNJUDGED_CHAIN}", (f"{_ERROR} return", label))
+
+
+def _strays(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
+    """Return the rules that lose a stray segment of a container to the machine.
+
+    The reset that it would be answered with belongs to no connection either, so there is no
+    label to tell whom it goes to. On the loopback nobody but root can send one.
+    """
+    behind = [name for name in exempt if name != LOOPBACK]
+    yield from by_interface("iifname", behind, uplinks, "drop")

@@ -120,7 +120,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         *sets(networks, resolvers, elements),
         *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
         *_judging(FORWARD_CHAIN, (), (), mode, nonces),
-        *(labelling(exempt, uplinks) if _labels(capabilities) else ()),
+        *(labelling(mode, exempt, uplinks) if _labels(capabilities) else ()),
         *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
         *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),

@@ -6,6 +6,8 @@ Blocking; the daemon calls it on one thread of its own.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -80,6 +82,7 @@ class Datapath:
         self._denied = 0
         self.own: frozenset[Address] = frozenset()
         self._devices: dict[Address, str] = {}
+        self._astray: frozenset[Address] = frozenset()
         self._uplinks: frozenset[str] = frozenset()
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
@@ -90,7 +93,13 @@ class Datapath:
         return self._uplinks != self._enforced_uplinks
 
     def device(self, resolver: Address) -> str | None:
-        """Return the interface that *resolver* was last seen to be reached by."""
+        """Return the interface that *resolver* was last seen to be reached by.
+
+        Raises:
+            OSError: a container may have put itself in its place.
+        """
+        if resolver in self._astray:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
         return self._devices.get(resolver)
 
     def learn(
@@ -151,6 +160,7 @@ class Datapath:
     def _configure(self, policy: Policy, *, beside: bool = False, learned_by: int = 0) -> None:
         self.programs.configure(
             nonce=self._marking,
+            other_nonce=self._nonces[self._marking == self._nonces[0]],
             min_ttl_s=policy.min_ttl_s,
             grace_s=policy.grace_s,
             beside=beside,
@@ -165,6 +175,7 @@ class Datapath:
         network = self.links.network(resolvers)
         self._uplinks = frozenset(network.named_like_exempt)
         self._devices = network.devices
+        self._astray = frozenset(network.led_astray)
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)

@@ -6,10 +6,10 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
+from typing import Any, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -19,6 +19,12 @@ from enforcer.core.interfaces import Interface, Network
 from enforcer.edge.rtnetlink import Rtnetlink, translated  # noqa: TID251 - its base
 
 _UNICAST = 1  # linux/rtnetlink.h: RTN_UNICAST
+# Likewise, RTPROT_*. Of what a router advertises, the kernel makes the routes to networks on
+# the link as it makes those of addresses; systemd-networkd makes all of them the other way.
+_BY_KERNEL, _BY_ROUTER = 2, 9
+_PERMANENT = 0x80  # linux/if_addr.h: IFA_F_PERMANENT; none that an advertisement led to has it
+# A resolver, the index of the interface that leads to it, and who made the route.
+_Facing: TypeAlias = tuple[Address, int, int]
 # What of a default route is left out.
 _EVERYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - binds nothing
 
@@ -51,8 +57,12 @@ class Links:
             if route["dst_len"] == 0 and route["type"] == _UNICAST
             for index in _interfaces_of(route)
         )
+        routes = tuple(self._facing(resolvers))
         return Network(
-            tuple(map(_interface, interfaces)), frozenset(defaults), dict(self._facing(resolvers))
+            tuple(map(_interface, interfaces)),
+            frozenset(defaults),
+            {resolver: index for resolver, index, _ in routes},
+            frozenset(self._advertised(routes)),
         )
 
     def routes(self) -> tuple[Route, ...]:
@@ -68,13 +78,36 @@ class Links:
             listing = partial(self._netlink.ipr.route, "dump", family=family)
             yield from self._netlink.listed("routes", listing)
 
-    def _facing(self, resolvers: Iterable[Address]) -> Iterator[tuple[Address, int]]:
+    def _facing(self, resolvers: Iterable[Address]) -> Iterator[_Facing]:
         for resolver in resolvers:
             # A resolver without a route has no interface yet.
             with translated("find a route"), contextlib.suppress(NetlinkError):
                 for route in self._netlink.ipr.route("get", dst=str(resolver)):
                     for index in _interfaces_of(route):
-                        yield resolver, index
+                        yield resolver, index, route["proto"]
+
+    def _advertised(self, routes: Iterable[_Facing]) -> Iterator[Address]:
+        configured: Mapping[int, list[IPv6Network]] | None = None
+        for resolver, index, protocol in routes:
+            if resolver.version != 6:  # noqa: PLR2004 - of IP
+                continue
+            if protocol == _BY_ROUTER:
+                yield resolver
+            elif protocol == _BY_KERNEL:
+                configured = configured or self._configured()
+                packed = ipaddress.IPv6Address(resolver.packed)  # without its zone
+                if not any(packed in each for each in configured.get(index, ())):
+                    yield resolver
+
+    def _configured(self) -> Mapping[int, list[IPv6Network]]:
+        """Return the networks that somebody gave each interface an address of."""
+        listing = partial(self._netlink.ipr.get_addr, family=socket.AF_INET6)
+        found: dict[int, list[IPv6Network]] = {}
+        for each in self._netlink.listed("addresses", listing):
+            if each["flags"] & _PERMANENT:
+                of = (each.get_attr("IFA_ADDRESS"), each["prefixlen"])
+                found.setdefault(each["index"], []).append(IPv6Network(of, strict=False))
+        return found
 
 
 def _interface(message: Any) -> Interface:

@@ -90,6 +90,7 @@ class Programs:
         self,
         *,
         nonce: int,
+        other_nonce: int,
         min_ttl_s: int,
         grace_s: int,
         beside: bool = False,
@@ -99,13 +100,20 @@ class Programs:
 
         Args:
             nonce: the mark.
+            other_nonce: the ruleset accepts that one, too: no socket may keep it for another
+                address.
             min_ttl_s: least lifetime.
             grace_s: added to each.
             beside: an earlier connect_mark runs before ours and may have set the mark.
             policy: tells the one that all was learned by from others; 0: there is none.
         """
         value = abi.Config(
-            nonce=nonce, min_ttl_s=min_ttl_s, grace_s=grace_s, beside=beside, policy=policy
+            nonce=nonce,
+            other_nonce=other_nonce,
+            min_ttl_s=min_ttl_s,
+            grace_s=grace_s,
+            beside=beside,
+            policy=policy,
         )
         self._config.update([(KEY.pack(abi.CONFIG_KEY), bytes(value))])
 

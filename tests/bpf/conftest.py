@@ -27,7 +27,7 @@ NONCE = 0x51A7C0DE
 def told() -> Programs:
     """Return the programs, loaded and told a policy."""
     programs = Programs(load())
-    programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
+    programs.configure(nonce=NONCE, other_nonce=0, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
     programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
     programs.set_grants(Grants(GRANTS))
     programs.set_own_addresses([ip_address(OWN)])

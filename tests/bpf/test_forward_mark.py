@@ -92,9 +92,9 @@ def test_another_protocol_is_not_marked(taught: Programs, family: int) -> None:
 @pytest.fixture
 def short_lived(programs: Programs) -> Iterator[Programs]:
     """The programs with lifetimes of nothing."""
-    programs.configure(nonce=NONCE, min_ttl_s=0, grace_s=0)
+    programs.configure(nonce=NONCE, other_nonce=0, min_ttl_s=0, grace_s=0)
     yield programs
-    programs.configure(nonce=NONCE, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
+    programs.configure(nonce=NONCE, other_nonce=0, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
 
 
 def test_an_expired_address_is_not_marked(short_lived: Programs) -> None:

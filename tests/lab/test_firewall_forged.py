@@ -31,8 +31,7 @@ BRIDGE_OWN = ("172.30.0.1", "fd30::1")
 SECRET = b"secret" * 20
 EVIL_PORT, PORT = 4444, 1234
 ARRIVES_S = 1.0
-_SYN = 0x02
-_RST = 0x04
+_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _TCP_FLAGS = 13  # octet of a TCP header
 
 
@@ -87,6 +86,28 @@ def reset(version: int) -> Iterator[bytes]:
     yield _packet(EVIL[version], BRIDGE_OWN[version], socket.IPPROTO_TCP, syn)
 
 
+def _stray(version: int, flags: int) -> Iterator[bytes]:
+    segment = struct.pack(
+        "!HHIIBBHHH", EVIL_PORT, PORT, 0xDEADBEEF, 0xDEADBEEF, 5 << 4, flags, 65535, 0, 0
+    )
+    yield _packet(EVIL[version], BRIDGE_OWN[version], socket.IPPROTO_TCP, segment)
+
+
+def reset_to_an_answer(version: int) -> Iterator[bytes]:
+    """Answer what the machine never asked: the reset belongs to no connection."""
+    yield from _stray(version, _SYN | _ACK)
+
+
+def reset_to_an_end(version: int) -> Iterator[bytes]:
+    """End a connection that there is not."""
+    yield from _stray(version, _FIN | _ACK)
+
+
+def reset_to_nonsense(version: int) -> Iterator[bytes]:
+    """Send flags that no segment has."""
+    yield from _stray(version, _FIN | _SYN)
+
+
 def _send(namespace: Namespace, packet: bytes, target: str) -> None:
     version = ip_address(target).version
     family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -130,7 +151,10 @@ def arrivals(world: Namespace, version: int) -> Iterator[Callable[[], bool]]:
 
 
 @pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
-@pytest.mark.parametrize("way", [answered, refused, exceeded, reset])
+@pytest.mark.parametrize(
+    "way",
+    [answered, refused, exceeded, reset, reset_to_an_answer, reset_to_an_end, reset_to_nonsense],
+)
 def test_nothing_goes_to_a_source_that_was_forged(
     net: Topology, host: Host, version: int, way: Callable[[int], Iterator[bytes]]
 ) -> None:

@@ -263,6 +263,18 @@ def test_interfaces_that_face_the_resolvers_are_found(host: Namespace) -> None:
     assert network(host, *RESOLVERS).facing == {}
 
 
+def test_routes_that_somebody_gave_are_not_advertised_ones(host: Namespace) -> None:
+    """That of an address, and one to a gateway or a link; not one that systemd-networkd was told.
+
+    The kernel's own from advertisements are in test_threats_advertised.
+    """
+    host.run("ip", "-6", "route", "add", "fd88::/64", "dev", BRIDGE, "proto", "static")
+    resolvers = ("fd30::53", "fd88::53", "fd99::53", "10.77.0.1")
+    assert network(host, *resolvers).advertised == set()
+    host.run("ip", "-6", "route", "add", "fd99::/64", "dev", BRIDGE, "proto", "ra")
+    assert network(host, *resolvers).advertised == {ip_address("fd99::53")}
+
+
 def test_default_routes_are_found(host: Namespace) -> None:
     """Of both families, in any table, with several hops; not those that lead nowhere."""
     assert network(host).uplinks == {"eth0"}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,7 @@ from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.daemon import running
 from tests.lab.guarded import connected, goes_on
 from tests.lab.lab import Lab
+from tests.lab.registry import DENIED
 from tests.lab.topology import RESOLVERS
 from tests.lab.wait import until
 
@@ -33,25 +39,52 @@ sys.stdin.read()
 """
 
 
+# Arguments: that address and another. When told to, tries that one with the same socket.
+_TRY_ANOTHER = f"""{_KEEP_TRYING}
+import ctypes, errno, struct
+unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
+ctypes.CDLL(None).connect(sock.fileno(), unspecified, len(unspecified))
+sock.settimeout(2)
+print(errno.errorcode.get(sock.connect_ex((sys.argv[2], 443)), "connected"))
+"""
+# Waits, before a ruleset is carried out, while there is a pipe that nobody has written to.
+_SLOW_NFT = """#!/bin/sh
+[ "$1" = -f ] && [ -p {pipe} ] && cat {pipe} > /dev/null
+exec {nft} "$@"
+"""
+
+
+def silent_address(lab: Lab) -> str:
+    """Return an address that a permitted name has, and that answers nobody."""
+    name = f"silent.{FRESH_ZONE}"
+    address = lab.net.host.run("getent", "ahostsv4", name).stdout.split()[0]
+    lab.net.world.nft(
+        "table inet lab_silent {\nchain input {\ntype filter hook input priority 0\n"
+        f"ip daddr {address} counter drop\n}}\n}}\n"
+    )
+    return address
+
+
+@contextlib.contextmanager
+def trying(lab: Lab, program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run *program*, of a user, which has begun to connect."""
+    with subprocess.Popen(
+        lab.net.host.command(sys.executable, "-c", program, *arguments, user=NOBODY),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "trying\n"
+        yield started
+
+
 def test_a_socket_that_still_connects_opens_nothing_again(lab: Lab) -> None:
     """Each SYN it sent again bore the mark that opens an address for all, and for a minute."""
     host = lab.net.host
     with running(lab.net, POLICY) as enforcer:
-        name = f"silent.{FRESH_ZONE}"
-        address = host.run("getent", "ahostsv4", name).stdout.split()[0]
-        lab.net.world.nft(
-            "table inet lab_silent {\nchain input {\ntype filter hook input priority 0\n"
-            f"ip daddr {address} counter drop\n}}\n}}\n"
-        )
-        trying = subprocess.Popen(
-            host.command(sys.executable, "-c", _KEEP_TRYING, address, user=NOBODY),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with trying:
-            assert trying.stdout is not None
-            assert trying.stdout.readline() == "trying\n"
+        address = silent_address(lab)
+        with trying(lab, _KEEP_TRYING, address):
             enforcer.reload(WITHOUT_ZONE)
             # Refused, or sent and dropped: either way it has tried again by then.
             until(
@@ -61,6 +94,27 @@ def test_a_socket_that_still_connects_opens_nothing_again(lab: Lab) -> None:
             )
             listing = host.run("nft", "list", "set", "inet", "enforcer", "allow4").stdout
             assert address not in listing
+
+
+def test_no_mark_leads_elsewhere_while_a_reload_lasts(lab: Lab, tmp_path: Path) -> None:
+    """A socket that had been marked before kept its mark, whatever it was connected to next.
+
+    The programs had gone on to the next nonce, and the ruleset not yet.
+    """
+    pipe, nft = tmp_path / "pipe", tmp_path / "nft"
+    nft.write_text(_SLOW_NFT.format(pipe=pipe, nft=shutil.which("nft")))
+    nft.chmod(0o755)
+    with running(lab.net, POLICY, path=f"{tmp_path}:{os.environ['PATH']}") as enforcer:
+        address, (evil, _) = silent_address(lab), DENIED.addresses
+        with trying(lab, _TRY_ANOTHER, address, evil) as started:
+            os.mkfifo(pipe)
+            enforcer.policy_file.write_text(WITHOUT_ZONE)
+            os.kill(enforcer.process.pid, signal.SIGHUP)
+            with pipe.open("w"):  # when the program nft waits
+                outcome, _ = started.communicate()
+                pipe.unlink()
+            assert outcome == "ECONNREFUSED\n"
+        until(lambda: enforcer.status()["policy"]["hosts"] == 1, 10, "the reload to end")
 
 
 _KEPT = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -113,6 +114,29 @@ def test_a_resolver_behind_a_bridge_may_be_answered_for_by_others() -> None:
     assert network(facing=(3, 2)).answered_inside == {RESOLVERS[0]: "docker0"}
     assert network(facing=(1, 2)).answered_inside == {}
     assert network(defaults=(3,), facing=(3, 99)).answered_inside == {}
+
+
+@pytest.mark.parametrize("defaults", [(2,), (2, 3)], ids=["on its link", "beyond it"])
+def test_a_resolver_that_a_container_may_have_taken_the_place_of_is_not_believed(
+    defaults: tuple[int, ...],
+) -> None:
+    """A route over a bridge of containers counts if somebody gave it, and no router said it."""
+    by_bridge = network(defaults=defaults, facing=(2, 3))
+    astray = replace(by_bridge, advertised=frozenset(RESOLVERS))
+    assert by_bridge.led_astray == {}
+    assert astray.led_astray == {RESOLVERS[1]: "docker0"}
+    assert astray.devices == {RESOLVERS[0]: "eth0"}
+    assert by_bridge.programs(DOCKER0) >= LEARNING
+    assert not LEARNING & astray.programs(DOCKER0)
+    assert astray.answered_inside == {}
+
+
+def test_a_bridge_that_leads_out_may_have_a_router() -> None:
+    """Its neighbours could answer for the resolver anyway."""
+    lan, card = Interface(9, "br-lan", kind="bridge"), Interface(10, "eth1", master=9)
+    machine = replace(network(lan, card, facing=(9,)), advertised=frozenset(RESOLVERS))
+    assert machine.led_astray == {}
+    assert machine.programs(lan) == LEARNING
 
 
 def test_the_loopback_is_never_forwarded_from() -> None:
