@@ -7,11 +7,12 @@ import contextlib
 import json
 import secrets
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.machine import facts
 from bench.results import goals_table, render
-from chaos.plan import KINDS, plan, upgrade
+from chaos.plan import KINDS, Step, plan, upgrade
 from chaos.previous import NoSuchCommit, package
 from chaos.report import document, goals, tables
 from chaos.run import run
@@ -47,7 +48,7 @@ def main() -> int:
             except NoSuchCommit as exc:
                 parser.error(str(exc))
             steps = (upgrade(seed), *steps)
-        outcome = run(steps, options.rate, seed, before=before)
+        outcome = run(_told(steps), options.rate, seed, before=before)
     for table in tables(outcome):
         print(f"\n{render(table)}")
     for complaint in outcome.record.complaints:
@@ -58,6 +59,14 @@ def main() -> int:
         whole = {"machine": machine, "seed": seed, **document(outcome)}
         options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return int(not all(goal.met for goal in reached))
+
+
+def _told(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield *steps*, and tell on standard error how far it is."""
+    for number, step in enumerate(steps, 1):
+        what = f"{step.kind} {step.target}".rstrip()
+        print(f"chaos: {number} of {len(steps)}: {what}", file=sys.stderr, flush=True)
+        yield step
 
 
 if __name__ == "__main__":
