@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from enforcer.edge.bpf import program_id
-from enforcer.edge.cgroup import CONNECT_MARK, CgroupHook, mount_cgroup2
+from enforcer.edge.cgroup import CONNECT_MARK, HOOKS, CgroupHook, mount_cgroup2
 from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts
 
@@ -60,8 +60,8 @@ class Bridge:
     def detach(self, stale: Iterable[int]) -> None:
         """Detach the programs with the ids *stale*."""
         for old in stale:
-            for hook in (self._marking, *self._noting):
-                hook.detach(old)
+            for name in HOOKS:
+                CgroupHook(self._marking.path, name).detach(old)
 
     def forget(self) -> None:
         """Take for nobody's doing that they are not where they were."""
