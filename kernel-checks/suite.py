@@ -7,7 +7,31 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import bcc, bpf, cgroup2, clsact, nftables, scratch, version, wsl
+from . import (
+    bcc,
+    bpf,
+    bpffs,
+    cgroup2,
+    clsact,
+    connect,
+    conntrack,
+    jit,
+    lockdown,
+    loops,
+    maps,
+    memlock,
+    modules,
+    nflog,
+    nftables,
+    perf_events,
+    scratch,
+    sock_destroy,
+    sock_ops,
+    tc,
+    unprivileged,
+    version,
+    wsl,
+)
 from .result import Outcome, Result
 from .tier import Tier, tier
 from .wsl import Platform, platform
@@ -27,24 +51,46 @@ class Check:
         id: the name of its result.
         run: does it.
         required: whether enforcement is impossible without; else it is only poorer.
+        needs: the check, before this one, without whose success it proves nothing.
     """
 
     id: str
     run: Callable[[], Result]
     required: bool = True
+    needs: str | None = None
 
 
 CHECKS = (
     Check(version.ID, version.gate),
     Check(wsl.ID, wsl.check),
+    Check(lockdown.ID, lockdown.check, required=False),
+    Check(modules.ID, modules.check, required=False),
     Check(cgroup2.ID, cgroup2.check),
     Check(bpf.ID, bpf.check),
+    Check(unprivileged.ID, unprivileged.check, required=False),
+    Check(jit.ID, jit.check, required=False, needs=bpf.ID),
+    Check(memlock.ID, memlock.check, needs=bpf.ID),
+    Check(maps.ID, maps.check, needs=bpf.ID),
+    Check(loops.ID, loops.check, needs=bpf.ID),
     Check(clsact.ID, clsact.check),
+    Check(tc.ID, tc.check, needs=bpf.ID),
+    Check(sock_ops.ID, sock_ops.check, needs=bpf.ID),
+    Check(connect.ID, connect.check, required=False, needs=bpf.ID),
+    Check(perf_events.ID, perf_events.check),
+    Check(bpffs.ID, bpffs.check, required=False),
     Check(nftables.ID, nftables.check),
     *(
-        Check(one.id, functools.partial(nftables.check_expression, one), required=False)
+        Check(
+            one.id,
+            functools.partial(nftables.check_expression, one),
+            required=False,
+            needs=nftables.ID,
+        )
         for one in nftables.EXPRESSIONS
     ),
+    Check(nflog.ID, nflog.check, required=False),
+    Check(conntrack.ID, conntrack.check, required=False),
+    Check(sock_destroy.ID, sock_destroy.check, required=False),
     Check(bcc.ID, bcc.check),
 )
 OPTIONAL = frozenset(check.id for check in CHECKS if not check.required)
@@ -96,7 +142,17 @@ def run(checks: tuple[Check, ...] = CHECKS, hidden: Collection[str] = ()) -> tup
         checks: in the order of their results.
         hidden: names of those that are not run and taken for unsupported, for tests.
     """
-    return tuple(_hidden(each) if each.id in hidden else _run(each) for each in checks)
+    found: dict[str, Result] = {}
+    for each in checks:
+        if each.id in hidden:
+            found[each.id] = _hidden(each)
+        elif each.needs in found and found[each.needs].outcome is not Outcome.SUPPORTED:
+            found[each.id] = Result(
+                each.id, Outcome.INCONCLUSIVE, f"not tried without {each.needs}"
+            )
+        else:
+            found[each.id] = _run(each)
+    return tuple(found.values())
 
 
 def examine(hidden: Collection[str] = ()) -> Findings:

@@ -18,9 +18,11 @@ _NAMES = {
     "nft-ct-label": "unlabelled",
     "nft-reject": SILENT,
     "nft-log": "unlogged",
+    "nflog": "unlogged",
     "nft-counter": "uncounted",
 }
-_LABELS = "nft-ct-label"
+# With one of them gone the other is no use.
+_IMPLIED = {"nft-ct-label": "nft-ct", "nflog": "nft-log"}
 _JUDGING = "bpf-connect"
 _ENDING = "sock-destroy"
 
@@ -40,9 +42,7 @@ class Tier:
 
 def tier(missing: Collection[str]) -> Tier:
     """Return the tier of a machine on which the checks named in *missing* found nothing."""
-    lacks = [check for check in _NAMES if check in missing]
-    if "nft-ct" in lacks and _LABELS in lacks:
-        lacks.remove(_LABELS)
+    lacks = [c for c in _NAMES if c in missing and _IMPLIED.get(c) not in missing]
     if not lacks:
         return Tier(FULL)
     judging, ending = _JUDGING not in missing, _ENDING not in missing
@@ -70,7 +70,7 @@ def _worse(check: str, *, judging: bool, ending: bool) -> str:
                 " EPERM; one of a container times out"
             )
         return "silent: connections that are refused time out instead of failing at once"
-    if check == "nft-log":
+    if check in {"nft-log", "nflog"}:
         told = "of this machine's own TCP only" if judging else "not at all"
         return f"unlogged: who was denied what is recorded {told}"
     if check == "nft-counter":

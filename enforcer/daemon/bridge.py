@@ -12,7 +12,7 @@ from pathlib import Path
 from enforcer.edge.bpf import program_id
 from enforcer.edge.cgroup import CONNECT_MARK, HOOKS, CgroupHook, mount_cgroup2
 from enforcer.errors import DatapathError
-from enforcer.kernel_checks.cgroup2 import mounts
+from enforcer.kernel_checks.cgroup2 import mounts, usable
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -105,5 +105,5 @@ def cgroup_root(private: Path) -> Path:
     Raises:
         DatapathError: it can't be mounted.
     """
-    mounted = mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape"))
-    return Path(mounted[0]) if mounted else mount_cgroup2(private)
+    mounted = usable(mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape")))
+    return mount_cgroup2(private) if mounted is None else Path(mounted)
