@@ -46,6 +46,10 @@ enum {
 	MAX_REFUSED = 4096,
 	/* Of ten seconds of a busy machine: what is denied is looked up at once. */
 	MAX_CONNECTORS = 4096,
+	/* Of both families, routes and networks. */
+	MAX_PLACES = 65536,
+	/* What a set of the ruleset holds, of both families. */
+	MAX_OPENED = 2 * (65536 + 4096),
 };
 
 enum refusal {
@@ -64,6 +68,17 @@ enum answer_flags {
 	ANSWER_CUT = 1 << 1,
 };
 
+/* Where an address is, as the ruleset sees it. */
+enum place {
+	PLACE_OUTSIDE = 1, /* by a guarded interface */
+	PLACE_PERMITTED = 2, /* by an exempt one, or in a network of the policy */
+};
+
+enum judging_flags {
+	JUDGING_DENIES = 1 << 0,
+	JUDGING_TELLS = 1 << 1, /* though it denies nothing */
+};
+
 enum stat {
 	STAT_QUERIES, /* remembered queries for a permitted name */
 	STAT_ANSWERS, /* answers to them */
@@ -74,6 +89,7 @@ enum stat {
 	STAT_MARKED, /* first SYNs marked */
 	STAT_FAILED, /* map updates that the kernel refused */
 	STAT_EXCESS, /* queries of askers that had MAX_UNANSWERED already */
+	STAT_DENIED, /* connections that judge_connect denied */
 	NR_STATS,
 };
 
@@ -177,6 +193,32 @@ struct connector {
 	u32 pid; /* as the machine counts them, of the whole process */
 	u32 uid;
 	char name[16]; /* of the thread, TASK_COMM_LEN */
+};
+
+/* The longest prefix of an address says where it is, enum place. */
+struct place_key {
+	u32 prefixlen; /* bits, the family byte's eight included */
+	u8 family; /* 4 or 6 */
+	u8 address[16]; /* network byte order; IPv4 in the first four */
+	u8 pad[3];
+};
+
+/* Whose connections are judged where they begin, and until when. */
+struct judging {
+	u64 socket; /* cookie of the one that shows its network namespace by connecting */
+	u64 namespace; /* cookie of that namespace; 0: not shown yet */
+	u64 until_ns; /* CLOCK_MONOTONIC: what is known of places is true so long */
+	u32 flags; /* enum judging_flags */
+	u32 pad;
+};
+
+/* A connection that the ruleset would not let begin. */
+struct denied_event {
+	struct address destination;
+	u16 port; /* host byte order */
+	u16 pad;
+	u32 pad2;
+	struct connector who;
 };
 
 /* Followed by len bytes of the DNS message. */

@@ -6,4 +6,5 @@
 #include "dns_answer.c"
 #include "connect_mark.c"
 #include "who_connects.c"
+#include "judge_connect.c"
 #include "forward_mark.c"

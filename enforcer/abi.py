@@ -26,6 +26,8 @@ MAX_RESOLVERS = 4096
 MAX_GRANTS = 1 << 22
 MAX_REFUSED = 4096
 MAX_CONNECTORS = 4096
+MAX_PLACES = 65536
+MAX_OPENED = 2 * (65536 + 4096)
 CONFIG_KEY = 0
 
 
@@ -49,6 +51,20 @@ class AnswerFlags(enum.IntFlag):
     CUT = 2
 
 
+class PlaceKind(enum.IntEnum):
+    """enum place."""
+
+    OUTSIDE = 1
+    PERMITTED = 2
+
+
+class JudgingFlags(enum.IntFlag):
+    """enum judging_flags."""
+
+    DENIES = 1
+    TELLS = 2
+
+
 class Stat(enum.IntEnum):
     """enum stat."""
 
@@ -61,6 +77,7 @@ class Stat(enum.IntEnum):
     MARKED = 6
     FAILED = 7
     EXCESS = 8
+    DENIED = 9
 
 
 class Config(ctypes.Structure):
@@ -194,6 +211,41 @@ class Connector(ctypes.Structure):
         ("pid", ctypes.c_uint32),
         ("uid", ctypes.c_uint32),
         ("name", ctypes.c_char * 16),
+    )
+
+
+class PlaceKey(ctypes.Structure):
+    """struct place_key."""
+
+    _fields_ = (
+        ("prefixlen", ctypes.c_uint32),
+        ("family", ctypes.c_uint8),
+        ("address", ctypes.c_uint8 * 16),
+        ("pad", ctypes.c_uint8 * 3),
+    )
+
+
+class Judging(ctypes.Structure):
+    """struct judging."""
+
+    _fields_ = (
+        ("socket", ctypes.c_uint64),
+        ("namespace", ctypes.c_uint64),
+        ("until_ns", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
+class DeniedEvent(ctypes.Structure):
+    """struct denied_event."""
+
+    _fields_ = (
+        ("destination", MappedAddress),
+        ("port", ctypes.c_uint16),
+        ("pad", ctypes.c_uint16),
+        ("pad2", ctypes.c_uint32),
+        ("who", Connector),
     )
 
 

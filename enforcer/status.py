@@ -177,12 +177,17 @@ def report(
         "mode": kernel.table.mode.value if kernel.table.mode else None,
         "daemon": {"running": False, "pid": None, "version": None, "uptime_s": None},
         "policy": dict.fromkeys(("organization", "hosts", "digest", "loaded_at")),
-        "kernel": {"release": findings.release, "checks": _checks(findings)},
+        "kernel": {
+            "release": findings.release,
+            "tier": findings.tier.name,
+            "checks": _checks(findings),
+        },
         "platform": {
             "wsl": findings.platform.wsl,
             "scope": findings.platform.scope,
             "notes": [
                 *findings.platform.notes,
+                *findings.tier.worse,
                 *(GUARDED.format(*each) for each in kernel.network.named_like_exempt.items()),
             ],
         },

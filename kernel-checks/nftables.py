@@ -8,6 +8,8 @@ CONFIG_NF_TABLES_INET, and two changes of the kernel:
   updates") (in v4.1): a packet adds an element.
 - Linux kernel commit acab71317737 ("netfilter: nf_tables: allow lookups in dynamic sets") (in
   v5.4): a packet is looked up in a set that packets add to.
+- Linux kernel commit dbb5281a1f84 ("netfilter: nf_tables: add support for matching IPv4 options")
+  (in v5.3): a source route is seen.
 """
 
 from __future__ import annotations
@@ -46,7 +48,12 @@ _SETS = """\
 _RULES = """\
     oifname "lo" ip6 daddr @networks accept
     ip daddr . tcp dport @learned accept
-    meta mark 1 meta mark set 0
+    meta mark { 1, 2 } meta mark set 0
+    exthdr rt exists drop
+    ip option lsrr exists drop
+    ip6 hoplimit 255 icmpv6 type { nd-router-solicit, nd-neighbor-solicit } accept
+    ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept
+    meta l4proto { tcp, udp } th dport 53 accept
     tcp flags & (syn | ack) == syn add @learned { ip daddr . tcp dport timeout 60s } accept
 """
 
@@ -84,7 +91,7 @@ EXPRESSIONS = (
     Expression(
         "ct",
         "",
-        "ct state established accept",
+        "ct state established accept\nct state new ct direction original ct status dnat accept",
         "CONFIG_NFT_CT",
         "packets are judged one by one, not by connection",
     ),

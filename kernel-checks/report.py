@@ -50,6 +50,10 @@ def as_text(findings: Findings, style: Style) -> str:
     blocks += ["", *_wrap(f"scope: {findings.platform.scope}", "")]
     for note in findings.platform.notes:
         blocks += _wrap(f"note: {note}", "")
+    if findings.supported:
+        blocks += _wrap(f"tier: {findings.tier.name}", "")
+        for line in findings.tier.worse:
+            blocks += _wrap(f"note: {line}", "")
     blocks += ["", *_wrap(_verdict(findings), "")]
     return "\n".join(blocks) + "\n"
 
@@ -59,6 +63,7 @@ def as_json(findings: Findings) -> str:
     document = {
         "supported": findings.supported,
         "release": findings.release,
+        "tier": {"name": findings.tier.name, "worse": findings.tier.worse},
         "platform": {
             "wsl": findings.platform.wsl,
             "scope": findings.platform.scope,

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .result import Outcome, Result
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 AS_ROOT = "run the check as root: sudo enforcer check"
 
-_CLONE_NEWNET = 0x40000000  # linux/sched.h; os.unshare() came with Python 3.12
+# linux/sched.h; os.unshare() came with Python 3.12
+_CLONE_NEWNS, _CLONE_NEWNET = 0x20000, 0x40000000
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18  # linux/mount.h
+# Something is there on every machine; what is mounted on it is seen by the child alone.
+_MOUNT_POINT = b"/tmp"
 
 
 def inconclusive(check_id: str, error: OSError) -> Result:
@@ -61,14 +66,39 @@ def in_network(check_id: str, probe: Callable[[], Result]) -> Result:
     """Run *probe* in a child with a new network namespace (CONFIG_NET_NS) of its own."""
 
     def entered() -> Result:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            reason = f"{os.strerror(code)} when making a scratch network namespace"
-            raise OSError(code, reason)
+        _done(ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET), "network namespace")
         return probe()
 
     return in_child(check_id, entered)
+
+
+def in_cgroup(check_id: str, probe: Callable[[int], Result]) -> Result:
+    """Run *probe* in a child, with the descriptor of the directory of an empty cgroup v2.
+
+    The hierarchy is mounted for the child alone, wherever else it is mounted or not. The cgroup
+    is removed, and what was attached to it goes with it.
+    """
+
+    def entered() -> Result:
+        libc = ctypes.CDLL(None, use_errno=True)
+        _done(libc.unshare(_CLONE_NEWNS), "mount namespace")
+        _done(libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount namespace")
+        _done(libc.mount(b"none", _MOUNT_POINT, b"cgroup2", 0, None), "mount of cgroup v2")
+        path = Path(os.fsdecode(_MOUNT_POINT)) / f"enforcer_check.{os.getpid()}"
+        path.mkdir()
+        try:
+            directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            return probe(directory)
+        finally:
+            path.rmdir()
+
+    return in_child(check_id, entered)
+
+
+def _done(answer: int, what: str) -> None:
+    if answer != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{os.strerror(code)} when making a scratch {what}")
 
 
 def _encode(result: Result) -> bytes:

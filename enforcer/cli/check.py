@@ -6,18 +6,26 @@ import sys
 
 import click
 
+from enforcer.cli.options import hide_options
 from enforcer.kernel_checks import report, suite
 
 
 @click.command(short_help="Tell whether this machine can enforce.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@hide_options
 @click.pass_context
-def check(context: click.Context, *, as_json: bool) -> None:
+def check(
+    context: click.Context,
+    *,
+    as_json: bool,
+    hidden: tuple[str, ...],
+    for_tests: bool,  # noqa: ARG001 - looked at when the options are read
+) -> None:
     """Check whether this kernel and platform can enforce; change nothing.
 
     Exits 0, or 4 if something makes enforcement impossible.
     """
-    findings = suite.examine()
+    findings = suite.examine(hidden)
     text: str
     if as_json:
         text = report.as_json(findings)

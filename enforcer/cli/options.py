@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -31,3 +33,34 @@ runtime_dir_option = click.option(
     help="Where the daemon's control socket is.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _hidden(
+    context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    if value and not context.params.get("for_tests"):
+        raise click.UsageError("--hide is for tests and takes --for-tests", context)
+    if value:
+        from enforcer.kernel_checks import suite  # noqa: PLC0415 - for tests alone
+
+        known = {check.id for check in suite.CHECKS}
+        if unknown := sorted(set(value) - known):
+            raise click.UsageError(f'no check "{unknown[0]}" to hide', context)
+    return value
+
+
+def hide_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that hide what this kernel has, to see what becomes of it without."""
+    hide = click.option(
+        "--hide",
+        "hidden",
+        multiple=True,
+        metavar="CHECK",
+        callback=_hidden,
+        hidden=True,
+        help="Take what this check looks for as missing.",
+    )
+    allow = click.option(
+        "--for-tests", is_flag=True, is_eager=True, hidden=True, help="Permit --hide."
+    )
+    return hide(allow(command))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from enforcer import log
-from enforcer.cli.options import runtime_dir_option
+from enforcer.cli.options import hide_options, runtime_dir_option
 from enforcer.core.places import DEFAULT_POLICY
 from enforcer.edge.loader import Compilation
 from enforcer.errors import EnforcerError, Unsupported
@@ -43,7 +43,15 @@ class NotRoot(EnforcerError):
     show_default=True,
     help="How log lines on stderr look.",
 )
-def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, log_format: str) -> None:
+@hide_options
+def run(
+    policy_path: Path,
+    runtime_dir: Path,
+    cgroup: Path | None,
+    log_format: str,
+    hidden: tuple[str, ...],
+    for_tests: bool,  # noqa: ARG001, FBT001 - looked at when the options are read
+) -> None:
     """Enforce the policy until told to stop (SIGTERM, SIGINT).
 
     SIGHUP reads the policy again. An orderly stop removes everything from the
@@ -60,7 +68,7 @@ def run(policy_path: Path, runtime_dir: Path, cgroup: Path | None, log_format: s
         from enforcer.daemon import main as daemon  # noqa: PLC0415
         from enforcer.kernel_checks import suite  # noqa: PLC0415
 
-        findings = suite.examine()
+        findings = suite.examine(hidden)
         _refuse(*findings.refusing)
         log.set_up(log_format)
         daemon.run(policy_path, runtime_dir, cgroup, findings, compilation)

@@ -96,6 +96,7 @@ def as_text(report: dict[str, Any]) -> str:
         rows.append(("resolvers", ", ".join(report["resolvers"])))
     rows.append(("interfaces", ", ".join(_interfaces(report["interfaces"]))))
     rows.append(("kernel", report["kernel"]["release"]))
+    rows.append(("tier", report["kernel"]["tier"]))
     rows.append(("restricts", report["platform"]["scope"]))
     rows += [("note", note) for note in report["platform"]["notes"]]
     if reason := report["denied"]["without_processes"]:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from enforcer.edge.bpf import program_id
-from enforcer.edge.cgroup import CONNECT_MARK, CgroupHook, mount_cgroup2
+from enforcer.edge.cgroup import CONNECT_MARK, HOOKS, CgroupHook, mount_cgroup2
 from enforcer.errors import DatapathError
-from enforcer.kernel_checks.cgroup2 import mounts
+from enforcer.kernel_checks.cgroup2 import mounts, usable
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -60,8 +60,8 @@ class Bridge:
     def detach(self, stale: Iterable[int]) -> None:
         """Detach the programs with the ids *stale*."""
         for old in stale:
-            for hook in (self._marking, *self._noting):
-                hook.detach(old)
+            for name in HOOKS:
+                CgroupHook(self._marking.path, name).detach(old)
 
     def forget(self) -> None:
         """Take for nobody's doing that they are not where they were."""
@@ -105,5 +105,5 @@ def cgroup_root(private: Path) -> Path:
     Raises:
         DatapathError: it can't be mounted.
     """
-    mounted = mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape"))
-    return Path(mounted[0]) if mounted else mount_cgroup2(private)
+    mounted = usable(mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape")))
+    return mount_cgroup2(private) if mounted is None else Path(mounted)

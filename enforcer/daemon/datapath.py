@@ -21,9 +21,10 @@ from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.inheritance import Inheritance, policy_number
+from enforcer.daemon.judging import Judging
 from enforcer.daemon.live import LiveConnections
 from enforcer.daemon.placement import Placement
-from enforcer.edge.cgroup import CONNECT_MARK
+from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -77,6 +78,7 @@ class Datapath:
         beside = before is not None
         self._placement = Placement(self.filters, self.programs, beside=beside)
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
+        self.judging = Judging(root, self.programs.judge, self.links, capabilities)
         self._bridged = False
         # What the ruleset that is replaced has counted: the next one goes on from there.
         self._denied = 0
@@ -186,6 +188,10 @@ class Datapath:
                 self.on_cgroup.restore()
             except DatapathError as exc:
                 refused[CONNECT_MARK] = exc
+            try:
+                self.judging.follow(network)
+            except DatapathError as exc:
+                refused[JUDGE_CONNECT] = exc
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
@@ -195,7 +201,7 @@ class Datapath:
     @property
     def put_back(self) -> tuple[str, ...]:
         """What the last `follow` found taken off, in words; its programs are where they were."""
-        return self._placement.put_back + self.on_cgroup.put_back
+        return self._placement.put_back + self.on_cgroup.put_back + self.judging.put_back
 
     def record(self) -> bool:
         """Have the record say what is attached; return whether it did not."""
@@ -204,7 +210,11 @@ class Datapath:
             return False
         attachments = Attachments(
             cgroup=self.on_cgroup.cgroup,
-            program_ids=(*self.on_cgroup.program_ids, *self._older),
+            program_ids=(
+                *self.on_cgroup.program_ids,
+                *self.judging.program_ids,
+                *self._older,
+            ),
             resolvers=self._resolvers,
             nonce=self._nonces[0],
             table=self.firewall.applied,
@@ -226,10 +236,12 @@ class Datapath:
         """Put the ruleset in force, in one transaction."""
         uplinks = self._uplinks
         nonces = self._nonces
+        opened = tuple(elements)
         if self._marking != nonces[0]:
             nonces = (self._marking, _new_nonce())
         with contextlib.suppress(DatapathError):
             self._denied = self.firewall.summary().denied or self._denied
+        self.judging.suspend()
         self.firewall.apply(
             compile_ruleset(
                 mode=policy.mode,
@@ -239,13 +251,14 @@ class Datapath:
                 exempt=DEFAULT_EXEMPT,
                 uplinks=uplinks,
                 capabilities=self._capabilities,
-                elements=tuple(timed(elements, now)),
+                elements=tuple(timed(opened, now)),
                 denied=self._denied,
             )
         )
         self._enforced_uplinks = uplinks
         self._nonces = nonces
         self._record_later()
+        self.judging.resume(policy, opened)
 
     def judge_anew(self) -> None:
         """Take no live connection for one that the ruleset let begin: it was not in force."""
@@ -282,6 +295,7 @@ class Datapath:
             self.programs.forget(pairs)
             self.firewall.delete(pairs)
         finally:
+            self.judging.write(change.rewrite, pairs)
             self.firewall.program(tuple(timed(change.rewrite, now)))
 
     def remove(self) -> None:
@@ -289,6 +303,7 @@ class Datapath:
         # Where that fails, `follow` puts back what nobody else took.
         self._placement.forget()
         self.on_cgroup.forget()
+        self.judging.forget()
         teardown.remove(self.firewall, self.filters, self._runtime)
         self._bridged = False
 

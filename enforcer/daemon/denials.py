@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from enforcer.core.denial_words import as_document
-from enforcer.core.denials import WINDOW_S, Denial, Denials
+from enforcer.core.denials import WINDOW_S, Attempt, Denial, Denials, Details
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.ruleset import DENIED_GROUP
 from enforcer.core.wanted import AllWanted
 from enforcer.daemon.identity import Identity
 from enforcer.daemon.problems import Problems
+from enforcer.edge.judge import Judge
 from enforcer.edge.nflog import PacketLog
 from enforcer.errors import DatapathError
 from enforcer.log import LOGGER
@@ -49,6 +50,7 @@ class DenialLog:
         self._policy = policy
         self._problems = problems
         self._log: PacketLog | None = None
+        self._heard: tuple[int, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -57,7 +59,7 @@ class DenialLog:
         return 0 if self._log is None else self._log.lost
 
     def start(self) -> None:
-        """Listen; without that, denials are counted and nothing else."""
+        """Listen to the kernel's log; without that, denials are counted and nothing else."""
         try:
             self._log = PacketLog(DENIED_GROUP)
         except DatapathError as exc:
@@ -66,8 +68,20 @@ class DenialLog:
             return
         asyncio.get_running_loop().add_reader(self._log.fileno(), self._take, self._log)
 
+    def hear(self, judge: Judge) -> None:
+        """Listen to *judge* too, whose denials make no packets.
+
+        Raises:
+            DatapathError: the kernel gives no rings for them.
+        """
+        self._heard = judge.listen()
+        for fd in self._heard:
+            asyncio.get_running_loop().add_reader(fd, self._take_connections, judge)
+
     def close(self) -> None:
         """Stop."""
+        for fd in self._heard:
+            asyncio.get_running_loop().remove_reader(fd)
         if self._log is not None:
             asyncio.get_running_loop().remove_reader(self._log.fileno())
             self._log.close()
@@ -77,8 +91,15 @@ class DenialLog:
     def _take(self, log: PacketLog) -> None:
         packets = log.read(AT_ONCE)
         self._identity.catch_up()
-        for packet in packets:
-            attempt, details = self._identity.of(packet)
+        self._record(map(self._identity.of, packets))
+
+    def _take_connections(self, judge: Judge) -> None:
+        denied = judge.denied(AT_ONCE)
+        self._identity.catch_up()
+        self._record(map(self._identity.of_connection, denied))
+
+    def _record(self, attempts: Iterable[tuple[Attempt, Callable[[], Details]]]) -> None:
+        for attempt, details in attempts:
             now = time.time()
             begun = self.records.add(attempt, details, now)
             self.wanted.add(attempt, now, "" if begun is None else begun.details.process)

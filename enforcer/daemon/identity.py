@@ -13,6 +13,7 @@ from enforcer.core.destinations import TCP
 from enforcer.core.owners import parse_owner
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import Enforcement
+from enforcer.edge.judge import DeniedConnection
 from enforcer.edge.nflog import LoggedPacket
 from enforcer.edge.processes import cgroup_path, in_our_network, process
 
@@ -55,6 +56,17 @@ class Identity:
             pid=None if connector is None else connector.pid,
         )
         return attempt, Details if connector is None else partial(self._details, connector)
+
+    def of_connection(self, denied: DeniedConnection) -> tuple[Attempt, Callable[[], Details]]:
+        """Return what *denied* was an attempt at, and what finds out the rest."""
+        names = self._enforcement.names.of(denied.destination.address)
+        attempt = Attempt(
+            host=names[0] if names else "",
+            destination=denied.destination,
+            uid=denied.who.uid,
+            pid=denied.who.pid,
+        )
+        return attempt, partial(self._details, denied.who)
 
     def _connector(self, packet: LoggedPacket) -> Connector | None:
         found = self._datapath.programs.connector(packet.flow)

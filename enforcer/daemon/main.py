@@ -134,7 +134,8 @@ class Daemon:
 
         An error once enforcement has begun leaves the kernel as it is: closed.
         """
-        for line in self._findings.platform.notes:
+        tier = self._findings.tier
+        for line in (*self._findings.platform.notes, f"tier {tier.name}", *tier.worse):
             LOGGER.info("%s", line)
         LOGGER.info("restricts %s", self._findings.platform.scope)
         server = Server(self._runtime.socket, self._requests.reads, self._requests.changes)
@@ -188,9 +189,13 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
-        if _capabilities(self._findings).log:
+        logs, judges = _capabilities(self._findings).log, self._datapath.judging.wanted
+        if logs or judges:
             self._enforcement.names.start()
+        if logs:
             self._denials.start()
+        if judges:
+            self._denials.hear(self._datapath.programs.judge)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         # On Linux each thread has its own; those started later inherit it.

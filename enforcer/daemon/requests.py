@@ -168,7 +168,10 @@ class Requests:
         }
         denials = self._denials
         policy = enforcement.in_force.policy
-        denied = denied_view(denials.records, state.table.denied, denials.lost, policy)
+        total = state.table.denied
+        if total is not None:
+            total += stats[Stat.DENIED]  # which made no packets
+        denied = denied_view(denials.records, total, denials.lost, policy)
         view["denied"] = denied | {"without_processes": self._datapath.on_cgroup.blind or None}
         return status.report(state, self._findings, view, problems)
 

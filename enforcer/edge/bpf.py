@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,9 @@ PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD = 13, 14, 15
 # A program of ours uses a dozen.
 _MAX_MAPS = 64
 
+# Parts of the programs that all else works without.
+NOTING, JUDGING = "noting", "judging"
+
 Info = TypeVar("Info", bound=ctypes.Structure)
 
 
@@ -24,12 +27,12 @@ class Objects:
     """Descriptors of loaded programs and of their maps, by name, wherever they come from.
 
     Attributes:
-        refused: why optional programs are not among them; empty if they are.
+        refused: why optional programs are not among them, by the part that they are of.
     """
 
     programs: Mapping[str, int]
     maps: Mapping[str, int]
-    refused: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close all descriptors; what is attached stays in the kernel."""

@@ -94,14 +94,14 @@ class Program:
         name: as its function is called.
         kind: of enum bpf_prog_type.
         hook: of enum bpf_attach_type, for the kinds that the verifier wants to know it of.
-        optional: all works without it, and without the other optional ones.
+        part: all works without those of the same part; empty if nothing does without it.
         code: its instructions; where they want a map's descriptor they have its place in `maps`.
     """
 
     name: str
     kind: int
     hook: int
-    optional: bool
+    part: str
     code: bytes
 
 
@@ -161,32 +161,33 @@ class Bytecode:
 
 
 def load(bytecode: Bytecode) -> Objects:
-    """Return the descriptors of all programs and maps; of the optional ones all or none.
+    """Return the descriptors of all programs and maps; of each optional part all or none.
 
     Raises:
         NotLoaded: the kernel refuses one that all depends on; nothing is left open.
     """
     programs: dict[str, int] = {}
     maps: dict[str, int] = {}
-    refused = ""
+    refused: dict[str, str] = {}
     try:
         for shape in bytecode.maps:
             maps[shape.name] = _create(shape)
         fds = tuple(maps.values())
-        for program in sorted(bytecode.programs, key=lambda each: each.optional):
+        for program in bytecode.programs:
+            if program.part in refused:
+                continue
             try:
                 programs[program.name] = _load(program, fds)
             except NotLoaded as exc:
-                if not program.optional:
+                if not program.part:
                     raise
-                refused = str(exc)
-                break
+                refused[program.part] = str(exc)
     except NotLoaded:
         Objects(programs, maps).close()
         raise
-    if refused:
-        for name in {each.name for each in bytecode.programs if each.optional} & programs.keys():
-            os.close(programs.pop(name))
+    useless = {each.name for each in bytecode.programs if each.part in refused}
+    for name in useless & programs.keys():
+        os.close(programs.pop(name))
     return Objects(programs, maps, refused)
 
 

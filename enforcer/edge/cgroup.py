@@ -23,6 +23,8 @@ PROG_ATTACH, PROG_DETACH, PROG_QUERY = 8, 9, 16
 # By the name of the program that belongs there.
 HOOKS = {
     "connect_mark": 3,  # CGROUP_SOCK_OPS
+    "judge_connect4": 10,
+    "judge_connect6": 11,
     "who_connect4": 10,
     "who_connect6": 11,
     "who_sendmsg4": 14,
@@ -32,6 +34,7 @@ ALLOW_MULTI = 1 << 1
 # The kernel refuses more programs of one type on one cgroup (BPF_CGROUP_MAX_PROGS).
 MAX_PROGRAMS = 64
 CONNECT_MARK = "connect_mark"
+JUDGE_CONNECT = "judge_connect"  # for each family
 MNT_DETACH = 2  # include/uapi/linux/fs.h, umount2(2)
 
 

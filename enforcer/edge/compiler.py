@@ -21,7 +21,11 @@ from typing import Any
 
 from enforcer.bpf import __file__ as sources
 from enforcer.edge import bytecode  # noqa: TID251 - what it makes
-from enforcer.edge.bpf import Objects  # noqa: TID251 - what becomes of that
+from enforcer.edge.bpf import (  # noqa: TID251 - what becomes of that
+    JUDGING,
+    NOTING,
+    Objects,
+)
 from enforcer.edge.kept import Kept  # noqa: TID251 - or was made before
 
 FOLDER = Path(sources).parent
@@ -34,17 +38,29 @@ PROGRAMS = {
     "forward_mark": "SCHED_CLS",
     "connect_mark": "SOCK_OPS",
 }
-# Of type CGROUP_SOCK_ADDR, by their hook (enum bpf_attach_type), which the verifier must know.
-# Enforcement is the same without them.
-OPTIONAL = {"who_connect4": 10, "who_connect6": 11, "who_sendmsg4": 14, "who_sendmsg6": 15}
+# Of type CGROUP_SOCK_ADDR: the hook (enum bpf_attach_type), which the verifier must know, and
+# the part.
+OPTIONAL = {
+    "who_connect4": (10, NOTING),
+    "who_connect6": (11, NOTING),
+    "who_sendmsg4": (14, NOTING),
+    "who_sendmsg6": (15, NOTING),
+    "judge_connect4": (10, JUDGING),
+    "judge_connect6": (11, JUDGING),
+}
+DOING = {NOTING: "tell processes apart", JUDGING: "judge connections as they begin"}
 # What user space reads or writes; the others are the programs' own.
 MAPS = (
     "config",
     "connectors",
+    "denials",
     "events",
+    "judging",
     "learned",
     "long_grants",
+    "opened",
     "others",
+    "places",
     "refused",
     "resolvers",
     "short_grants",
@@ -70,7 +86,7 @@ def main(folder: Path = FOLDER) -> None:
     """Send a JSON object over the socket whose descriptor is the last argument, and end.
 
     It has the names of "programs" and "maps", whose descriptors come with it in this order,
-    and why others were "refused", or an "error" and a "hint".
+    and why optional parts were "refused", or an "error" and a "hint".
 
     Args:
         folder: of the sources.
@@ -84,7 +100,7 @@ def main(folder: Path = FOLDER) -> None:
         objects = load(folder, libc)
         maps = {name: objects.maps[name] for name in MAPS}
         fds = [*objects.programs.values(), *maps.values()]
-        refused = objects.refused and f"can't tell processes apart: {objects.refused}"
+        refused = {part: f"can't {DOING[part]}: {why}" for part, why in objects.refused.items()}
         reply: dict[str, Any] = {
             "programs": [*objects.programs],
             "maps": [*maps],
@@ -164,9 +180,7 @@ def compile_text(text: str, folder: Path) -> bytecode.Bytecode:
         kinds = {name: getattr(bcc.BPF, kind) for name, kind in PROGRAMS.items()}
         kinds |= dict.fromkeys(OPTIONAL, bcc.BPF.CGROUP_SOCK_ADDR)
         return bytecode.Bytecode.of(
-            bytecode.Program(
-                name, kind, OPTIONAL.get(name, 0), name in OPTIONAL, _code(bcc, compiled, name)
-            )
+            bytecode.Program(name, kind, *OPTIONAL.get(name, (0, "")), _code(bcc, compiled, name))
             for name, kind in kinds.items()
         )
 

@@ -103,7 +103,7 @@ class Compilation:
                 objects = Objects(
                     dict(zip(programs, fds, strict=False)),
                     dict(zip(maps, fds[len(programs) :], strict=True)),
-                    str(reply["refused"]),
+                    dict(reply["refused"]),
                 )
         except (ValueError, TypeError, KeyError) as exc:
             raise DatapathError(f"{NAME} sent nonsense: {message[:80]!r}", REPORT) from exc

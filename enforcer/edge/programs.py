@@ -13,8 +13,9 @@ from enforcer.core.destinations import TCP
 from enforcer.core.grants import Grants
 from enforcer.core.headers import Flow
 from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
-from enforcer.edge.bpf import Objects, run_time  # noqa: TID251 - what it is made from
+from enforcer.edge.bpf import NOTING, Objects, run_time  # noqa: TID251 - what it is made from
 from enforcer.edge.granted import Granted  # noqa: TID251 - two maps of grants as one
+from enforcer.edge.judge import Judge  # noqa: TID251 - those that judge connections
 from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
 from enforcer.edge.rings import Rings  # noqa: TID251 - how they tell
 from enforcer.errors import DatapathError
@@ -50,6 +51,7 @@ class Programs:
     Attributes:
         on_cgroup: the descriptors of those that belong on a cgroup, by name.
         refused: why they don't note processes; empty if they do.
+        judge: those that judge connections as they begin.
 
     Raises:
         DatapathError: something is missing, or the kernel refuses; every method may.
@@ -63,7 +65,8 @@ class Programs:
         self.on_cgroup = {CONNECT_MARK: self._program(CONNECT_MARK)} | {
             name: fd for name, fd in objects.programs.items() if name.startswith("who_")
         }
-        self.refused = objects.refused
+        self.refused = objects.refused.get(NOTING, "")
+        self.judge = Judge(objects)
         self._connectors = self._map("connectors")
         self._config = self._map("config")
         self._events = Rings(self._map("events"))
@@ -84,6 +87,7 @@ class Programs:
         """Let go of programs, maps and rings; what is attached stays in the kernel."""
         self._events.close()
         self._others.close()
+        self.judge.close()
         self._objects.close()
 
     def configure(

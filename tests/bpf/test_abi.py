@@ -26,12 +26,17 @@ STRUCTS = {
     "learned": abi.Learned,
     "flow_key": abi.FlowKey,
     "connector": abi.Connector,
+    "place_key": abi.PlaceKey,
+    "judging": abi.Judging,
+    "denied_event": abi.DeniedEvent,
     "answer_event": abi.AnswerEvent,
 }
 ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {
     "REFUSAL": abi.Refusal,
     "GRANT": abi.GrantFlags,
     "ANSWER": abi.AnswerFlags,
+    "PLACE": abi.PlaceKind,
+    "JUDGING": abi.JudgingFlags,
     "STAT": abi.Stat,
 }
 CONSTANTS = re.findall(

@@ -79,7 +79,7 @@ def load(cache: Path, bcc: Path, sources: Path = compiler.FOLDER) -> None:
     try:
         assert set(objects.programs) == {*compiler.PROGRAMS, *compiler.OPTIONAL}
         assert set(objects.maps) == set(compiler.MAPS)
-        assert objects.refused == ""
+        assert objects.refused == {}
     finally:
         objects.close()
 

@@ -16,6 +16,8 @@ from enforcer.errors import DatapathError
 
 pytestmark = pytest.mark.root
 
+JUDGING = {"judge_connect4", "judge_connect6"}
+NOTING = set(compiler.OPTIONAL) - JUDGING
 COMPILE = (
     "import pathlib, sys; from enforcer.edge.compiler import main; main(pathlib.Path(sys.argv[1]))"
 )
@@ -44,7 +46,7 @@ def test_every_program_and_map_is_handed_over() -> None:
     try:
         names = {name: program_name(program_id(fd)) for name, fd in objects.programs.items()}
         assert names == {name: name for name in (*compiler.PROGRAMS, *compiler.OPTIONAL)}
-        assert objects.refused == ""
+        assert objects.refused == {}
         assert set(objects.maps) == set(compiler.MAPS)
         assert all(
             Path(f"/proc/self/fd/{fd}").readlink().name.endswith("map")
@@ -91,10 +93,29 @@ def test_without_what_notes_processes_the_rest_is_handed_over(tmp_path: Path) ->
     source.write_text(unknown)
     objects = Compilation((sys.executable, "-I", "-c", COMPILE, str(tmp_path))).result()
     try:
-        assert set(objects.programs) == set(compiler.PROGRAMS)
+        assert set(objects.programs) == {*compiler.PROGRAMS, *JUDGING}
         assert set(objects.maps) == set(compiler.MAPS)
-        assert "can't tell processes apart" in objects.refused
-        assert "bpf_get_hash_recalc" in objects.refused
+        assert set(objects.refused) == {"noting"}
+        assert "can't tell processes apart" in objects.refused["noting"]
+        assert "bpf_get_hash_recalc" in objects.refused["noting"]
+    finally:
+        objects.close()
+
+
+def test_without_what_judges_connections_the_rest_is_handed_over(tmp_path: Path) -> None:
+    """As before Linux 5.7, which can't tell network namespaces apart there; it is told why."""
+    shutil.copytree(compiler.FOLDER, tmp_path, dirs_exist_ok=True)
+    source = tmp_path / "judge_connect.c"
+    text = source.read_text()
+    unknown = text.replace("(void *)122", "(void *)12345")
+    assert text != unknown
+    source.write_text(unknown)
+    objects = Compilation((sys.executable, "-I", "-c", COMPILE, str(tmp_path))).result()
+    try:
+        assert set(objects.programs) == set(compiler.PROGRAMS) | NOTING
+        assert set(objects.refused) == {"judging"}
+        assert "can't judge connections as they begin: " in objects.refused["judging"]
+        assert "invalid func" in objects.refused["judging"]
     finally:
         objects.close()
 

@@ -20,8 +20,25 @@ if TYPE_CHECKING:
 
     from tests.lab.topology import Topology
 
+# Names a tier, as `./dev test --tier` does: what it lacks is hidden from each daemon.
+TIER_VARIABLE = "ENFORCER_LAB_TIER"
+HIDDEN = {
+    "full": (),
+    "stateless": ("nft-ct", "nft-ct-label"),
+    "unlabelled": ("nft-ct-label",),
+    "silent": ("nft-reject",),
+    "unlogged": ("nft-log",),
+    "uncounted": ("nft-counter",),
+}
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
+
+
+def tier_options(tier: str) -> tuple[str, ...]:
+    """Return the options of `enforcer run` that hide what *tier* lacks, several joined by `+`."""
+    hidden = dict.fromkeys(check for name in tier.split("+") for check in HIDDEN[name])
+    options = (option for check in hidden for option in ("--hide", check))
+    return ("--for-tests", *options) if hidden else ()
 
 
 class NotStarted(AssertionError):
@@ -47,6 +64,7 @@ class Enforcer:
         name: tells several on one host apart; each has a runtime directory of its own.
         code: folder with the package; None: the one of this checkout.
         path: where the daemon looks for programs; None: where everybody does.
+        tier: what it has to do without; None: what the environment says.
     """
 
     def __init__(
@@ -56,8 +74,10 @@ class Enforcer:
         name: str = "enforcer",
         code: Path | None = None,
         path: str | None = None,
+        tier: str | None = None,
     ) -> None:
         self._net = net
+        self._tier = tier_options(tier or os.environ.get(TIER_VARIABLE, "full"))
         self._env = {} if code is None else {"PYTHONPATH": str(code)}
         self._env |= {} if path is None else {"PATH": path}
         self.directory = net.directory / name
@@ -103,6 +123,7 @@ class Enforcer:
                     str(self.policy_file),
                     "--cgroup",
                     str(self._net.cgroup),
+                    *self._tier,
                     *options,
                 ),
                 env={"NOTIFY_SOCKET": str(path)} | self._env,
@@ -172,13 +193,17 @@ class Enforcer:
 
 @contextlib.contextmanager
 def running(
-    net: Topology, policy: str, name: str = "enforcer", path: str | None = None
+    net: Topology,
+    policy: str,
+    name: str = "enforcer",
+    path: str | None = None,
+    tier: str | None = None,
 ) -> Iterator[Enforcer]:
     """Run the daemon on the lab's host with *policy* until the block ends.
 
     Its log goes to standard error then, which pytest shows of a test that failed.
     """
-    enforcer = Enforcer(net, policy, name, path=path)
+    enforcer = Enforcer(net, policy, name, path=path, tier=tier)
     enforcer.start()
     try:
         yield enforcer

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from enforcer.kernel_checks import bpf, cgroup2, clsact, version, wsl
+from enforcer.kernel_checks import cgroup2, clsact, version, wsl
+from enforcer.kernel_checks.confinement import Confinement, explain
 from enforcer.kernel_checks.result import Outcome
 
 if TYPE_CHECKING:
@@ -156,16 +157,22 @@ def test_other_mounts_are_no_cgroup2_root(line: str) -> None:
 
 
 def test_cgroup2_check_tells_where_it_is_mounted(tmp_path: Path) -> None:
-    """The first mount counts; a path that is not UTF-8 does not break the report."""
+    """The first that shows one counts; a path that is not UTF-8 does not break the report."""
     mountinfo, filesystems = tmp_path / "mountinfo", tmp_path / "filesystems"
-    mountinfo.write_bytes(b"29 23 0:26 / /cg\xff rw - cgroup2 cgroup2 rw\n")
+    lines = b"28 23 0:26 / /over rw - cgroup2 cgroup2 rw\n29 23 0:26 / /cg\xff rw - cgroup2 a rw\n"
+    mountinfo.write_bytes(lines)
     filesystems.write_text("nodev\tproc\nnodev\tcgroup2\n\text4\n")
-    result = cgroup2.check(mountinfo, filesystems)
+    shown = tmp_path / os.fsdecode(b"cg\xff")
+    for folder in (tmp_path / "over", shown):
+        folder.mkdir()
+    (shown / "cgroup.procs").write_text("")
+    result = cgroup2.check(mountinfo, filesystems, tmp_path)
     assert (result.outcome, result.detail) == (Outcome.SUPPORTED, "mounted on /cg\\xff")
 
 
+@pytest.mark.root
 def test_cgroup2_need_not_be_mounted(tmp_path: Path) -> None:
-    """The file system type is enough: enforcer mounts one of its own."""
+    """That it can be is enough: enforcer mounts one of its own."""
     mountinfo, filesystems = tmp_path / "mountinfo", tmp_path / "filesystems"
     mountinfo.write_text("1 1 0:1 / / rw - ext4 /dev/vda rw\n")
     filesystems.write_text("nodev\tcgroup2\n")
@@ -216,8 +223,9 @@ def test_failures_of_bpf_are_explained(
 ) -> None:
     """Missing privilege says nothing of the kernel; what also holds root back does."""
     defaults: tuple[Any, ...] = (0, False, False, "")
-    confined = bpf.Confinement(*confinement, *defaults[len(confinement) :])
-    result = bpf.explain("a hash map", OSError(code, os.strerror(code)), confined)
+    confined = Confinement(*confinement, *defaults[len(confinement) :])
+    error = OSError(code, os.strerror(code))
+    result = explain("bpf", "a hash map", error, confined, "CONFIG_BPF_SYSCALL=y")
     assert result.outcome is outcome
     assert words in result.detail
     assert result.detail.startswith("a hash map: ")

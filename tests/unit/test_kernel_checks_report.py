@@ -13,6 +13,7 @@ import pytest
 
 from enforcer.kernel_checks import report, scratch, suite
 from enforcer.kernel_checks.result import Outcome, Result
+from enforcer.kernel_checks.tier import tier
 from enforcer.kernel_checks.wsl import Platform
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def test_json_holds_what_the_report_says() -> None:
     assert json.loads(report.as_json(findings(GOOD, BAD, POOR))) == {
         "supported": False,
         "release": "6.1.0",
+        "tier": {"name": "stateless", "worse": list(tier({"nft-ct"}).worse)},
         "platform": {
             "wsl": 2,
             "scope": "all WSL 2 distributions",

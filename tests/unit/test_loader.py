@@ -138,7 +138,7 @@ def test_descriptors_that_do_not_fit_the_names_are_closed(count: int) -> None:
 
 def test_descriptors_come_by_name() -> None:
     """Programs first, then maps."""
-    reply = json.dumps({"programs": ["a"], "maps": ["b"], "refused": ""}).encode()
+    reply = json.dumps({"programs": ["a"], "maps": ["b"], "refused": {}}).encode()
     text = f"socket.send_fds(channel, [{reply!r}], [os.open('/', 0), os.open('/proc', 0)])"
     objects = Compilation(instead(text)).result()
     try:
