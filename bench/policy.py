@@ -7,6 +7,7 @@ addresses of each family, as names behind CDNs do.
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ class Cost:
         start_s: from the process's start to READY.
         reload_s: of a policy with one host more.
         unchanged_s: of a reload of the same file.
-        stop_s: from SIGTERM to the end of the process, STOP_TIMEOUT_S at most.
+        stop_s: from SIGINT to the end of the process, STOP_TIMEOUT_S at most.
         resident: bytes of the daemon after all that.
         maps: bytes of kernel memory of its maps.
     """
@@ -82,7 +83,7 @@ def cost(net: Topology, size: int) -> Cost:
         pid = daemon.process.pid
         memory = kernel.resident_bytes(pid), kernel.map_bytes(pid)
         start = time.perf_counter()
-        daemon.process.terminate()
+        daemon.process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             daemon.process.wait(STOP_TIMEOUT_S)
         stop_s = time.perf_counter() - start

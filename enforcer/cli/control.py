@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.options import runtime_dir_option
+from enforcer.cli.options import runtime_dir_option, state_dir_option, state_of
 from enforcer.edge import client
+from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
 
@@ -26,11 +27,13 @@ def reload(runtime_dir: Path) -> None:
 
 @click.command(short_help="Stop, and remove all from the kernel.")
 @runtime_dir_option
-def off(runtime_dir: Path) -> None:
+@state_dir_option
+def off(runtime_dir: Path, state_dir: Path | None) -> None:
     """Stop enforcing: end the daemon and remove all it put in the kernel.
 
-    Works without a daemon too, on what a killed one left. Exits 3 if there is
-    nothing to remove.
+    Nothing is kept for the next boot either: it begins open, until a daemon is
+    started. Works without a daemon too, on what a killed one left. Exits 3 if
+    there is nothing to remove.
     """
     from enforcer.daemon import teardown  # noqa: PLC0415  netlink is not needed to print the help
 
@@ -38,6 +41,8 @@ def off(runtime_dir: Path) -> None:
     try:
         client.request("POST", runtime.socket, "/off")
     except NotRunning as exc:
-        if not teardown.remove_leftovers(runtime):
+        removed = teardown.remove_leftovers(runtime)
+        kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
+        if not (removed or kept):
             raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
     click.echo("enforcement is off: this machine may reach any address")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from enforcer.core.places import DEFAULT_STATE_DIR
 from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE
 
 
@@ -31,6 +32,12 @@ runtime_dir_option = click.option(
     show_default=True,
     show_envvar=True,
     help="Where the daemon's control socket is.",
+)
+state_dir_option = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the ruleset is kept that the next boot begins with. Default:"
+    f" {DEFAULT_STATE_DIR}, or nowhere for another runtime directory than the default.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -64,3 +71,10 @@ def hide_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--for-tests", is_flag=True, is_eager=True, hidden=True, help="Permit --hide."
     )
     return hide(allow(command))
+
+
+def state_of(state_dir: Path | None, runtime_dir: Path) -> Path | None:
+    """Return the state directory of an instance; None: it has none."""
+    if state_dir is None and runtime_dir == DEFAULT_RUNTIME_DIR:
+        return Path(DEFAULT_STATE_DIR)
+    return state_dir

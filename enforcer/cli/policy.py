@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -25,6 +26,9 @@ from enforcer.errors import PolicyError
 INDENT = "  "
 NAME_WIDTH = 48  # columns: the rest of 79 holds "private" and four ports
 PORTS_WIDTH = 20
+# Of the template: its one line with a mode, in both.
+_MODE = re.compile(r"^mode: enforce .*$", re.MULTILINE)
+_AUDIT = "mode: audit                     # enforce: refuse what would only be counted now"
 
 
 @click.group()
@@ -36,9 +40,19 @@ def policy(**_options: object) -> None:
 @policy.command()
 @click.option("--output", default=DEFAULT_POLICY, show_default=True, help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-def init(output: str, *, force: bool) -> None:
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.ENFORCE.value,
+    show_default=True,
+    help="What happens to what it does not permit.",
+)
+def init(output: str, mode: str, *, force: bool) -> None:
     """Write a policy that permits Docker Hub. Comments in it show the rest."""
-    write_policy(output, data_text("template.yaml"), replace=force)
+    text = data_text("template.yaml")
+    if mode == Mode.AUDIT.value:
+        text = _MODE.sub(_AUDIT, text)
+    write_policy(output, text, replace=force)
     click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate {output}")
 
 

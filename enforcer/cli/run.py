@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import click
 
 from enforcer import log
-from enforcer.cli.options import hide_options, runtime_dir_option
+from enforcer.cli.options import hide_options, runtime_dir_option, state_dir_option, state_of
 from enforcer.core.places import DEFAULT_POLICY
+from enforcer.daemon.ending import Ending
 from enforcer.edge.loader import Compilation
+from enforcer.edge.notify import notify
+from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError, Unsupported
 from enforcer.kernel_checks import version
 from enforcer.kernel_checks.result import Outcome, Result
@@ -30,6 +34,7 @@ class NotRoot(EnforcerError):
     help="The policy file.",
 )
 @runtime_dir_option
+@state_dir_option
 @click.option(
     "--cgroup",
     type=click.Path(path_type=Path),
@@ -44,21 +49,53 @@ class NotRoot(EnforcerError):
     help="How log lines on stderr look.",
 )
 @hide_options
-def run(
+def run(  # noqa: PLR0913 - an argument for each option
+    *,
     policy_path: Path,
     runtime_dir: Path,
+    state_dir: Path | None,
     cgroup: Path | None,
     log_format: str,
     hidden: tuple[str, ...],
-    for_tests: bool,  # noqa: ARG001, FBT001 - looked at when the options are read
+    for_tests: bool,  # noqa: ARG001 - looked at when the options are read
 ) -> None:
-    """Enforce the policy until told to stop (SIGTERM, SIGINT).
+    """Enforce the policy, in the foreground, until told to end.
 
-    SIGHUP reads the policy again. An orderly stop removes everything from the
-    kernel; a killed daemon leaves the machine restricted.
+    Ctrl-C (SIGINT) and `enforcer off` remove everything from the kernel. SIGTERM,
+    like any other end, leaves the machine restricted; the next start takes over.
+    SIGHUP reads the policy again.
 
     Exits 0; 1 on an error; 2 on an invalid policy; 4 on an unsupported kernel.
     """
+    # Also where a shell's background job would ignore it, as later the daemon does not either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ending = _run(
+            policy_path, runtime_dir, state_of(state_dir, runtime_dir), cgroup, log_format, hidden
+        )
+    except KeyboardInterrupt:  # before there was a daemon to hear it
+        from enforcer.daemon import teardown  # noqa: PLC0415 - see below
+
+        teardown.remove_leftovers(RuntimeDir(runtime_dir))
+        return
+    except EnforcerError as exc:
+        notify(f"STATUS={exc.message.splitlines()[0]}")
+        raise
+    if ending is Ending.CLOSED:
+        # Whoever started us is told what ended us: a service manager starts it anew.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run(
+    policy_path: Path,
+    runtime_dir: Path,
+    state_dir: Path | None,
+    cgroup: Path | None,
+    log_format: str,
+    hidden: tuple[str, ...],
+) -> Ending:
+    notify("STATUS=examining the kernel")
     _refuse(version.gate())
     if os.geteuid() != 0:
         raise NotRoot("run programs the kernel and needs root", hint="use sudo")
@@ -71,7 +108,7 @@ def run(
         findings = suite.examine(hidden)
         _refuse(*findings.refusing)
         log.set_up(log_format)
-        daemon.run(policy_path, runtime_dir, cgroup, findings, compilation)
+        return daemon.run(policy_path, runtime_dir, state_dir, cgroup, findings, compilation)
 
 
 def _refuse(*results: Result) -> None:

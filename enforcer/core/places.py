@@ -5,3 +5,4 @@ from __future__ import annotations
 from typing import Final
 
 DEFAULT_POLICY: Final = "/etc/enforcer/policy.yaml"
+DEFAULT_STATE_DIR: Final = "/var/lib/enforcer"

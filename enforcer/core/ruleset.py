@@ -91,19 +91,22 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     capabilities: Capabilities,
     elements: Sequence[TimedElement] = (),
     denied: int = 0,
+    replacing: bool = True,
 ) -> str:
-    """Return the text that replaces our table, and nothing else, in one transaction.
+    """Return the text that makes our table, and nothing else, in one transaction.
 
     Args:
         mode: what happens to a packet that nothing permits.
         networks: always permitted, every protocol and port; may overlap.
         resolvers: the trusted ones, the only destinations of port 53.
-        nonces: the marks of a first SYN to a learned address; not 0, 32 bits.
+        nonces: the marks of a first SYN to a learned address; not 0, 32 bits. Without any
+            nothing is marked.
         exempt: interface names, or their beginnings with a final ``*``.
         uplinks: interfaces that are never exempt, whatever they are called.
         capabilities: what the kernel was found able to do.
         elements: addresses permitted from the first packet on.
         denied: packets that were counted before.
+        replacing: whether a table of that name is replaced; if not, it stands in the way.
 
     Raises:
         ValueError: a nonce or an interface name can't be used.
@@ -121,7 +124,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
         *_judging(FORWARD_CHAIN, (), (), mode, nonces),
         *(labelling(mode, exempt, uplinks) if _labels(capabilities) else ()),
-        *block(f"chain {LEARNED_CHAIN}", _learned(capabilities)),
+        *(block(f"chain {LEARNED_CHAIN}", _learned(capabilities)) if nonces else ()),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
         *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
         *block(f"chain {LAST_CHAIN[mode]}", _last(mode, capabilities)),
@@ -129,7 +132,8 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     table = f"table {FAMILY} {TABLE}"
     # Declared first: deleting a table that does not exist is an error, and
     # `destroy` needs nft 1.0.8 and Linux 6.3.
-    return "\n".join((table, f"delete {table}", *block(table, body)[:-1])) + "\n"
+    first = (table, f"delete {table}") if replacing else (f"create {table}",)
+    return "\n".join((*first, *block(table, body)[:-1])) + "\n"
 
 
 def _judging(
@@ -139,12 +143,18 @@ def _judging(
         hook(chain),
         *first,
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
-        f"meta mark {{ {', '.join(f'{nonce:#010x}' for nonce in nonces)} }} jump {LEARNED_CHAIN}",
+        *_marked(nonces),
         f"jump {PERMITTED_CHAIN}",
         *own,
         f"goto {LAST_CHAIN[mode]}",
     )
     return block(f"chain {chain}", lines)
+
+
+def _marked(nonces: Collection[int]) -> Iterator[str]:
+    if nonces:
+        marks = ", ".join(f"{nonce:#010x}" for nonce in nonces)
+        yield f"meta mark {{ {marks} }} jump {LEARNED_CHAIN}"
 
 
 def _own(mode: Mode, capabilities: Capabilities) -> Iterator[str]:

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 
 from enforcer.core.addresses import Address
@@ -24,6 +25,7 @@ from enforcer.daemon.inheritance import Inheritance, policy_number
 from enforcer.daemon.judging import Judging
 from enforcer.daemon.live import LiveConnections
 from enforcer.daemon.placement import Placement
+from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
@@ -40,6 +42,7 @@ class Datapath:
 
     Args:
         runtime: held by this process; remembers what is attached.
+        boot: keeps what the next boot begins with.
         cgroup: directory for connect_mark; None: the root of cgroup v2.
         capabilities: what this kernel's nftables can do.
         compilation: of the programs; waited for.
@@ -51,11 +54,13 @@ class Datapath:
     def __init__(
         self,
         runtime: RuntimeDir,
+        boot: BootRuleset,
         cgroup: Path | None,
         capabilities: Capabilities,
         compilation: Compilation,
     ) -> None:
         self._runtime = runtime
+        self.boot = boot
         self._predecessor = runtime.recorded()
         # A killed predecessor's ruleset is in force until ours is: it knows that nonce.
         nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
@@ -65,8 +70,9 @@ class Datapath:
         self.firewall = Firewall()
         self.links = Links()
         self.filters = Filters()
-        # The table of a killed predecessor: what it let live may live on.
-        judged = self.firewall.summary().mode is Mode.ENFORCE
+        # The table of a killed predecessor: what it let live may live on. Without one it is
+        # that of the boot, and nobody has looked at connections.
+        judged = self._predecessor is not None and self.firewall.summary().mode is Mode.ENFORCE
         self._live = LiveConnections(self.links, judged=judged)
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
@@ -225,6 +231,8 @@ class Datapath:
         """Record as far as that works: enforcement goes on, and whoever looks after it tells."""
         with contextlib.suppress(RuntimeDirError):
             self.record()
+        with contextlib.suppress(RuntimeDirError):
+            self.boot.put()
 
     def enforce(
         self,
@@ -242,21 +250,22 @@ class Datapath:
         with contextlib.suppress(DatapathError):
             self._denied = self.firewall.summary().denied or self._denied
         self.judging.suspend()
+        ruleset = partial(
+            compile_ruleset,
+            mode=policy.mode,
+            networks=policy.networks,
+            resolvers=resolvers,
+            exempt=DEFAULT_EXEMPT,
+            uplinks=uplinks,
+            capabilities=self._capabilities,
+        )
         self.firewall.apply(
-            compile_ruleset(
-                mode=policy.mode,
-                networks=policy.networks,
-                resolvers=resolvers,
-                nonces=nonces,
-                exempt=DEFAULT_EXEMPT,
-                uplinks=uplinks,
-                capabilities=self._capabilities,
-                elements=tuple(timed(opened, now)),
-                denied=self._denied,
-            )
+            ruleset(nonces=nonces, elements=tuple(timed(opened, now)), denied=self._denied)
         )
         self._enforced_uplinks = uplinks
         self._nonces = nonces
+        # Whatever is in place then is a daemon's.
+        self.boot.use(ruleset(nonces=(), replacing=False))
         self._record_later()
         self.judging.resume(policy, opened)
 

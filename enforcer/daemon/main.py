@@ -12,6 +12,7 @@ from typing import Any
 from enforcer.core.ruleset import Capabilities
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.denials import DenialLog
+from enforcer.daemon.ending import BY_SIGNAL, Ending
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.follower import Follower
 from enforcer.daemon.identity import Identity
@@ -22,6 +23,8 @@ from enforcer.daemon.policy_watch import PolicyWatch
 from enforcer.daemon.presence import Presence
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.requests import Requests
+from enforcer.daemon.watchdog import Watchdog
+from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
@@ -35,15 +38,17 @@ from enforcer.log import LOGGER
 def run(
     policy_path: Path,
     runtime_dir: Path,
+    state_dir: Path | None,
     cgroup: Path | None,
     findings: Findings,
     compilation: Compilation,
-) -> None:
-    """Enforce the policy until SIGTERM or SIGINT, then remove all that was put in the kernel.
+) -> Ending:
+    """Enforce the policy until told to end, and return how it did.
 
     Args:
         policy_path: read now and on each reload.
         runtime_dir: for the control socket; one live instance each.
+        state_dir: for the ruleset that the next boot begins with; None: none is kept.
         cgroup: directory for the first-connection bridge; None: all processes.
         findings: of the kernel checks, for status.
         compilation: of the BPF programs, begun already.
@@ -51,16 +56,19 @@ def run(
     Raises:
         EnforcerError: it can't begin, and left nothing in the kernel.
     """
-    asyncio.run(_run(policy_path, RuntimeDir(runtime_dir), cgroup, findings, compilation))
+    runtime, boot = RuntimeDir(runtime_dir), BootRuleset(state_dir)
+    return asyncio.run(_run(policy_path, runtime, boot, cgroup, findings, compilation))
 
 
 async def _run(
     policy_path: Path,
     runtime: RuntimeDir,
+    boot: BootRuleset,
     cgroup: Path | None,
     findings: Findings,
     compilation: Compilation,
-) -> None:
+) -> Ending:
+    notify("STATUS=reading the policy")
     start = InForce.read(policy_path)
     runtime.hold()
     others = ThreadPoolExecutor(thread_name_prefix="others", initializer=ordinary)
@@ -68,11 +76,13 @@ async def _run(
     kernel = KernelThread()
     problems = Problems()
     try:
-        datapath = await kernel.run(Datapath, runtime, cgroup, _capabilities(findings), compilation)
+        notify("STATUS=loading the programs")
+        able = _capabilities(findings)
+        datapath = await kernel.run(Datapath, runtime, boot, cgroup, able, compilation)
         try:
             enforcement = Enforcement(policy_path, start, datapath, kernel, problems)
             daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
-            await daemon.run()
+            return await daemon.run()
         finally:
             await kernel.run(datapath.close)
     finally:
@@ -111,6 +121,7 @@ class Daemon:
         self._runtime = runtime
         self._findings = findings
         self._stop = asyncio.Event()
+        self._ending = Ending.OPEN
         lock = asyncio.Lock()
         self._follower = Follower(enforcement, lock, problems)
         self._denials = DenialLog(
@@ -129,11 +140,13 @@ class Daemon:
             self._stop,
         )
 
-    async def run(self) -> None:
-        """Start, serve until told to stop, and clean up.
+    async def run(self) -> Ending:
+        """Start, serve until told to end, and leave of it what that end leaves.
 
         An error once enforcement has begun leaves the kernel as it is: closed.
         """
+        for number, ending in BY_SIGNAL.items():
+            asyncio.get_running_loop().add_signal_handler(number, self._end, ending)
         tier = self._findings.tier
         for line in (*self._findings.platform.notes, f"tier {tier.name}", *tier.worse):
             LOGGER.info("%s", line)
@@ -168,6 +181,7 @@ class Daemon:
                 self._follower.run(),
                 presence.run(),
                 PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
+                Watchdog(self._kernel, self._datapath.firewall.judges, self._in_a_line).run(),
                 self._stop.wait(),
             )
             tasks += [asyncio.ensure_future(each) for each in work]
@@ -179,16 +193,24 @@ class Daemon:
             self._enforcement.names.close()
             self._follower.close()
             await server.stop()
-        notify("STOPPING=1")
-        await self._kernel.run(self._datapath.remove)
-        LOGGER.info("stopped: this machine may reach any address")
+        if self._ending is Ending.OPEN:
+            notify("STOPPING=1\nSTATUS=removing all from the kernel")
+            await self._kernel.run(self._datapath.remove)
+            text = "stopped: this machine may reach any address"
+        else:
+            text = "ended, and the kernel goes on: `enforcer off` opens this machine"
+        notify(f"STOPPING=1\nSTATUS={text}")
+        LOGGER.info("%s", text)
+        return self._ending
+
+    def _end(self, ending: Ending) -> None:
+        if not self._stop.is_set():  # what was asked for first may be under way
+            self._ending = ending
+            self._stop.set()
 
     async def _start(self, listener: Listener) -> None:
-        loop = asyncio.get_running_loop()
         listener.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
         logs, judges = _capabilities(self._findings).log, self._datapath.judging.wanted
         if logs or judges:
             self._enforcement.names.start()
@@ -201,17 +223,19 @@ class Daemon:
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
         await self._kernel.run(os.nice, NICENESS)
-        policy = self._enforcement.in_force.policy
-        LOGGER.info(
-            "%s the policy of %s: %d hosts, %d addresses open",
-            {"enforce": "enforcing", "audit": "auditing"}[policy.mode.value],
-            policy.organization,
-            len(policy.hosts),
-            len(self._enforcement),
-        )
+        LOGGER.info("%s, %d addresses open", self._in_a_line(), len(self._enforcement))
+
+    def _in_a_line(self) -> str:
+        policy, problems = self._enforcement.in_force.policy, self._problems.current()
+        doing = {"enforce": "enforcing", "audit": "auditing"}[policy.mode.value]
+        text = f"{doing} the policy of {policy.organization}: {len(policy.hosts)} hosts"
+        if not problems:
+            return text
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        return f"{text}; {count}, see enforcer status: {problems[0].text}"
 
     async def _until_stopped(self, tasks: list[asyncio.Future[Any]]) -> None:
-        notify("READY=1\nSTATUS=enforcing")
+        notify(f"READY=1\nSTATUS={self._in_a_line()}")
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()  # all but the last end by failing

@@ -63,7 +63,7 @@ class Presence:
                 try:
                     events.drain()
                     # Before looking: what is taken away after that is announced.
-                    events.watch(self._runtime.files)
+                    events.watch((*self._runtime.files, *self._datapath.boot.files))
                     await self._restore()
                 except EnforcerError as exc:
                     self._problems.raise_(KEY, Problem(exc.message, exc.hint))
@@ -90,3 +90,6 @@ class Presence:
         if missing:
             text = f"somebody removed from {self._runtime.path}: {', '.join(missing)}"
             self._repaired(text)
+        boot = self._datapath.boot
+        if await self._kernel.run(boot.put):
+            self._repaired(f"somebody changed or removed {boot.path}, for the next boot")

@@ -125,7 +125,8 @@ class Requests:
     async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
         async with self._lock:
             self._reload_waits = False
-            notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
+            clock = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
+            notify(f"RELOADING=1\n{clock}\nSTATUS=reading the policy again")
             try:
                 await self._enforcement.reload()
             except EnforcerError as exc:
@@ -134,7 +135,7 @@ class Requests:
                 self._reloads["failed"] += 1
                 raise
             finally:
-                notify("READY=1\nSTATUS=enforcing")
+                notify("READY=1")
         self._reloads["ok"] += 1
         self._problems.settle("reload")
         self._follower.soon()
@@ -146,6 +147,7 @@ class Requests:
         async with self._lock:
             try:
                 await self._kernel.run(self._datapath.remove)
+                await self._kernel.run(self._datapath.boot.forget)
             except EnforcerError:
                 self._follower.soon()  # enforcement goes on, with all its parts
                 raise

@@ -8,6 +8,22 @@ import socket
 VARIABLE = "NOTIFY_SOCKET"
 
 
+def notifies() -> bool:
+    """Tell whether a service manager listens."""
+    return bool(os.environ.get(VARIABLE))
+
+
+def watchdog_s() -> float | None:
+    """Return how many seconds without ``WATCHDOG=1`` are too long for it; None: any are fine.
+
+    As sd_watchdog_enabled(3) does.
+    """
+    if os.environ.get("WATCHDOG_PID") not in {None, str(os.getpid())}:
+        return None
+    limit_us = os.environ.get("WATCHDOG_USEC", "")
+    return int(limit_us) / 1e6 if limit_us.isascii() and limit_us.isdigit() else None
+
+
 def notify(message: str) -> None:
     """Send *message*, such as ``READY=1``, where the service manager listens, if one does."""
     address = os.environ.get(VARIABLE)

@@ -13,11 +13,18 @@ from enforcer.errors import EnforcerError
 
 
 class RuntimeDirError(EnforcerError):
-    """The runtime directory can't be used, or belongs to another live instance."""
+    """A directory of ours can't be used, or belongs to another live instance."""
 
 
-def require_own(directory: Path) -> None:
+def require_own(
+    directory: Path, what: str = "runtime directory", option: str = "--runtime-dir"
+) -> None:
     """Refuse a directory in which somebody else could put files and links of theirs.
+
+    Args:
+        directory: to be looked at.
+        what: it is, for people.
+        option: names another.
 
     Raises:
         RuntimeDirError: it is such a directory.
@@ -33,8 +40,8 @@ def require_own(directory: Path) -> None:
     else:
         return
     raise RuntimeDirError(
-        f'runtime directory "{directory}" can\'t be trusted: {reason}',
-        hint="remove it, or name another with --runtime-dir",
+        f'{what} "{directory}" can\'t be trusted: {reason}',
+        hint=f"remove it, or name another with {option}",
     )
 
 
@@ -50,14 +57,16 @@ def open_own(path: Path, flags: int) -> IO[str]:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raise RuntimeDirError for OSError."""
+def translated(
+    path: Path, what: str = "runtime directory", option: str = "--runtime-dir"
+) -> Iterator[None]:
+    """Raise RuntimeDirError for OSError; the arguments are those of `require_own`."""
     try:
         yield
     except OSError as exc:
         raise RuntimeDirError(
-            f'runtime directory "{path.parent}" can\'t be used: {exc.strerror or exc}',
-            hint="make room and run as root, or name another with --runtime-dir",
+            f'{what} "{path.parent}" can\'t be used: {exc.strerror or exc}',
+            hint=f"make room and run as root, or name another with {option}",
         ) from exc
 
 

@@ -72,8 +72,9 @@ class RuntimeDir:
     def hold(self) -> None:
         """Lock the directory and this network namespace until this process ends.
 
-        Two instances in one namespace would take turns replacing one table. Called
-        again, it puts back lock files that somebody took away meanwhile.
+        Two instances in one namespace would take turns replacing one table. What killed
+        ones left locked is free, and their files go. Called again, it puts back lock files
+        that somebody took away meanwhile.
 
         Raises:
             RuntimeDirError: it can't be written, or another instance holds either.
@@ -85,6 +86,7 @@ class RuntimeDir:
                 self._locks[path] = _lock(path, owner=f"pid {os.getpid()}, {self.path}")
                 if held is not None:
                     held.close()
+        _reap(self._namespaces)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -194,6 +196,16 @@ def _lock(path: Path, owner: str) -> IO[str]:
                 _abandon(lock)
                 raise
             _abandon(lock)
+
+
+def _reap(directory: Path) -> None:
+    """Remove the lock files in *directory* that nobody holds: of killed processes."""
+    for path in directory.iterdir():
+        with contextlib.suppress(OSError), open_own(path, os.O_RDWR) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # While it is locked, as in `release`.
+            if is_at(file_status(lock), path):
+                path.unlink()
 
 
 def _abandon(file: IO[str]) -> None:

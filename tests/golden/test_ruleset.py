@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
             ct=False, ct_label=False, reject=False, counter=False, log=False
         ),
     },
+    "boot": {"nonces": (), "elements": (), "replacing": False},
     "nothing-permitted": {"networks": (), "resolvers": (), "elements": ()},
     "networks-and-resolvers": {
         "networks": tuple(

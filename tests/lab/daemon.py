@@ -147,8 +147,8 @@ class Enforcer:
                 raise
 
     def stop(self) -> int:
-        """Ask the daemon to end; return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        """Ask the daemon to end and to leave nothing, as Ctrl-C does; return its exit status."""
+        self.process.send_signal(signal.SIGINT)
         return self.process.wait(STOP_TIMEOUT_S)
 
     def kill(self) -> None:

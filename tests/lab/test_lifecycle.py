@@ -34,17 +34,49 @@ CLOSED_TO_OTHERS = {ALLOWED.name: "connected", DENIED.name: "ECONNREFUSED"}
 OPEN = {ALLOWED.name: "connected", DENIED.name: "connected"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_orderly_stop_leaves_nothing(lab: Lab, policy: str, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end the daemon with 0 and remove table, filters and programs."""
+def test_an_orderly_stop_leaves_nothing(lab: Lab, policy: str) -> None:
+    """SIGINT, as Ctrl-C and systemctl stop send it, ends with 0 and removes all."""
     before = footprint(lab.net)
     with running(lab.net, policy) as enforcer:
         assert footprint(lab.net) > before
         assert _outcomes(lab) == CLOSED_TO_OTHERS
-        enforcer.process.send_signal(number)
+        enforcer.process.send_signal(signal.SIGINT)
         assert enforcer.process.wait(10) == 0
     assert footprint(lab.net) == before
     assert _outcomes(lab) == OPEN
+
+
+def test_a_restart_never_opens(lab: Lab, policy: str) -> None:
+    """SIGTERM, as systemctl restart sends it, leaves all for the next start to take over.
+
+    It removed everything, and a restart opened the machine for seconds.
+    """
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        whole = footprint(lab.net)
+        enforcer.process.terminate()
+        assert enforcer.process.wait(10) == -signal.SIGTERM
+        assert footprint(lab.net) == whole
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
+        assert "off` opens" in enforcer.log
+        enforcer.start()
+        assert enforcer.status()["healthy"]
+        assert _outcomes(lab) == CLOSED_TO_OTHERS
+    assert footprint(lab.net) == before
+
+
+def test_ctrl_c_at_the_start_removes_what_there_was(lab: Lab, policy: str) -> None:
+    """A stop that comes before there is a daemon to hear it is no less of one."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        again = lab.net.host.popen(*enforcer.argv("run", "--policy", str(enforcer.policy_file)))
+        # Its compiler is its first child, and long before there is an event loop.
+        children = Path(f"/proc/{again.pid}/task/{again.pid}/children")
+        until(lambda: children.read_text() != "", IN_TIME_S, "the compiler to begin")
+        again.send_signal(signal.SIGINT)
+        assert again.wait(IN_TIME_S) == 0
+        assert footprint(lab.net) == before
 
 
 def test_an_enforcing_daemon_lets_others_run_first(lab: Lab, policy: str) -> None:
@@ -148,11 +180,11 @@ def test_first_connections_work_while_a_new_daemon_takes_over(lab: Lab, policy: 
 
 
 def test_an_orderly_stop_waits_for_a_reload(lab: Lab, policy: str) -> None:
-    """SIGTERM right after SIGHUP leaves nothing either."""
+    """SIGINT right after SIGHUP leaves nothing either."""
     before = footprint(lab.net)
     with running(lab.net, policy) as enforcer:
         enforcer.process.send_signal(signal.SIGHUP)
-        enforcer.process.send_signal(signal.SIGTERM)
+        enforcer.process.send_signal(signal.SIGINT)
         assert enforcer.process.wait(20) == 0
     assert footprint(lab.net) == before
 

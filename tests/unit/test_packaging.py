@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from deb.closure import copy_closure
 from enforcer import __version__
 
 CHECKOUT = Path(__file__).parents[2]
@@ -50,35 +50,6 @@ class Installation:
         )
 
 
-def closure(name: str) -> set[str]:
-    """Return the distributions that *name* declares it needs, and those that these need."""
-    found: set[str] = set()
-    pending = [name]
-    while pending:
-        for text in importlib.metadata.requires(pending.pop()) or ():
-            requirement = Requirement(text)
-            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if wanted and requirement.name not in found:
-                found.add(requirement.name)
-                pending.append(requirement.name)
-    return found
-
-
-def copy_distribution(name: str, target: Path) -> None:
-    """Copy the files of an installed distribution to another folder of packages.
-
-    One that the system provides needs no copy: the other environment sees it, too.
-    """
-    distribution = importlib.metadata.distribution(name)
-    source = Path(str(distribution.locate_file("")))
-    if not source.is_relative_to(sys.prefix):
-        return
-    for file in distribution.files or ():
-        if ".." not in file.parts and "__pycache__" not in file.parts:
-            (target / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / file, target / file)
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from a copy of the sources, where no earlier build left anything."""
@@ -105,8 +76,7 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     make = (python, "-m", "venv", "--system-site-packages", venv)
     subprocess.run(make, capture_output=True, check=True, text=True)
     (packages,) = venv.glob("lib/python3*/site-packages")
-    for name in closure("enforcer"):
-        copy_distribution(name, packages)
+    copy_closure("enforcer", packages)
     installation = Installation(venv, cwd)
     done = installation.run("python", "-m", "pip", "install", "--no-index", str(wheel))
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,6 +124,33 @@ def test_lock_files_go_with_the_one_who_held_them(directory: Path) -> None:
         found.append(second.held)
     second.release()
     assert found == [True, False, True, True]
+
+
+def test_lock_files_of_the_dead_go_with_the_next_start(directory: Path) -> None:
+    """Killed daemons left one for each network namespace that ever was; the living keep theirs.
+
+    And what is no lock file, a link for one, is nobody's to follow.
+    """
+    namespaces = directory / "namespaces"
+    living, next_one = RuntimeDir(directory / "living"), RuntimeDir(directory, namespaces)
+    (directory / "living").mkdir(mode=0o700)
+    namespaces.mkdir(mode=0o700)
+    for inode in range(1000, 1300):
+        (namespaces / str(inode)).write_text("pid 1, /run/enforcer\n")
+    precious = directory / "precious"
+    precious.write_text("precious")
+    (namespaces / "link").symlink_to(precious)
+    held = (namespaces / "1007").open("r+")
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        living.hold()
+        next_one.hold()
+        found = {path.name for path in namespaces.iterdir()}
+        assert found == {"1007", "link", str(Path("/proc/self/ns/net").stat().st_ino)}
+        assert next_one.held
+    living.release()
+    next_one.release()
+    assert precious.read_text() == "precious"
 
 
 def test_two_who_take_turns_never_hold_it_both(directory: Path) -> None:
