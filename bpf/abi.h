@@ -77,8 +77,8 @@ enum stat {
 	NR_STATS,
 };
 
-/* The index of the one element in the config array. */
-enum { CONFIG_KEY };
+/* The index of the one element in the config array, and in that of sealed. */
+enum { CONFIG_KEY, SEALED_KEY = 0 };
 
 struct config {
 	u32 nonce;
@@ -175,6 +175,14 @@ struct connector {
 	u32 pid; /* as the machine counts them, of the whole process */
 	u32 uid;
 	char name[16]; /* of the thread, TASK_COMM_LEN */
+};
+
+/* What came to the end of a sealed socket. */
+struct sealed {
+	u64 packets;
+	u32 ifindex; /* the last would have left by, */
+	u32 pad;
+	struct address to; /* and gone there */
 };
 
 /* Followed by len bytes of the DNS message. */

@@ -7,3 +7,4 @@
 #include "connect_mark.c"
 #include "who_connects.c"
 #include "forward_mark.c"
+#include "seal.c"

@@ -27,6 +27,7 @@ MAX_GRANTS = 1 << 22
 MAX_REFUSED = 4096
 MAX_CONNECTORS = 4096
 CONFIG_KEY = 0
+SEALED_KEY = 0
 
 
 class Refusal(enum.IntEnum):
@@ -192,6 +193,17 @@ class Connector(ctypes.Structure):
         ("pid", ctypes.c_uint32),
         ("uid", ctypes.c_uint32),
         ("name", ctypes.c_char * 16),
+    )
+
+
+class Sealed(ctypes.Structure):
+    """struct sealed."""
+
+    _fields_ = (
+        ("packets", ctypes.c_uint64),
+        ("ifindex", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("to", MappedAddress),
     )
 
 

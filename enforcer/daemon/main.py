@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
 from enforcer.daemon.policy_watch import PolicyWatch
 from enforcer.daemon.presence import Presence
+from enforcer.daemon.probe import Probe, sealed_sockets
 from enforcer.daemon.problems import Problems
+from enforcer.daemon.prover import Prover
 from enforcer.daemon.requests import Requests
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
@@ -116,6 +119,8 @@ class Daemon:
         self._denials = DenialLog(
             Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
         )
+        self._probe = Probe(partial(sealed_sockets, datapath), datapath.firewall, datapath.links)
+        self._prover = Prover(enforcement, self._probe, kernel, lock, problems)
         self._requests = Requests(
             enforcement,
             datapath,
@@ -124,6 +129,7 @@ class Daemon:
             runtime,
             findings,
             self._follower,
+            self._prover,
             self._denials,
             lock,
             self._stop,
@@ -165,6 +171,7 @@ class Daemon:
             work = (
                 self._enforcement.lookups.run(),
                 self._follower.run(),
+                self._prover.run(),
                 presence.run(),
                 PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
                 self._stop.wait(),
@@ -177,6 +184,7 @@ class Daemon:
             self._denials.close()
             self._enforcement.names.close()
             self._follower.close()
+            self._probe.close()
             await server.stop()
         notify("STOPPING=1")
         await self._kernel.run(self._datapath.remove)
@@ -193,6 +201,7 @@ class Daemon:
             self._denials.start()
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
+        await self._prover.prove()
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
         await self._kernel.run(os.nice, NICENESS)

@@ -25,12 +25,14 @@ from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.metrics import CONTENT_TYPE, ProgramTimes, Readings, exposition
 from enforcer.daemon.problems import Problems
+from enforcer.daemon.prover import Prover
 from enforcer.daemon.views import (
     daemon_view,
     denials_view,
     denied_view,
     explain_view,
     hosts_view,
+    proof_view,
     suggestion_view,
 )
 from enforcer.edge.control import Handler, Text
@@ -60,6 +62,7 @@ class Requests:
         runtime: held by this process.
         findings: of the kernel checks.
         follower: looks again after a reload.
+        prover: has the last proof, and another one after a reload.
         denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
@@ -74,6 +77,7 @@ class Requests:
         runtime: RuntimeDir,
         findings: Findings,
         follower: Follower,
+        prover: Prover,
         denials: DenialLog,
         lock: asyncio.Lock,
         stop: asyncio.Event,
@@ -85,6 +89,7 @@ class Requests:
         self._runtime = runtime
         self._findings = findings
         self._follower = follower
+        self._prover = prover
         self._denials = denials
         self._lock = lock
         self._stop = stop
@@ -128,6 +133,7 @@ class Requests:
             notify("RELOADING=1\nMONOTONIC_USEC=" + str(time.monotonic_ns() // 1000))
             try:
                 await self._enforcement.reload()
+                await self._prover.prove()
             except EnforcerError as exc:
                 text = f"the policy file is not in force: {exc.message}"
                 self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
@@ -157,8 +163,13 @@ class Requests:
         enforcement, problems = self._enforcement, self._problems.current()
         if not state.edited and (drift := await enforcement.drift.found()):
             problems += (Problem(drift, status.REPAIR),)
+        now = time.monotonic()
+        if stale := self._prover.stale(now):
+            problems += (stale,)
         repairs = enforcement.drift.recent()
         view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, repairs)
+        prover = self._prover
+        view["proof"] = proof_view(prover.proof, prover.at, prover.age_s(now))
         view["addresses"] = len(enforcement)
         view["daemon"] = {
             "running": True,

@@ -33,6 +33,7 @@ PROGRAMS = {
     "dns_answer": "SCHED_CLS",
     "forward_mark": "SCHED_CLS",
     "connect_mark": "SOCK_OPS",
+    "seal": "CGROUP_SKB",
 }
 # Of type CGROUP_SOCK_ADDR, by their hook (enum bpf_attach_type), which the verifier must know.
 # Enforcement is the same without them.
@@ -47,6 +48,7 @@ MAPS = (
     "others",
     "refused",
     "resolvers",
+    "sealed",
     "short_grants",
     "stats",
 )

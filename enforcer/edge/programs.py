@@ -50,6 +50,8 @@ class Programs:
     Attributes:
         on_cgroup: the descriptors of those that belong on a cgroup, by name.
         refused: why they don't note processes; empty if they do.
+        seal: the descriptor of the program for sealed sockets, and
+        sealed: that of its map.
 
     Raises:
         DatapathError: something is missing, or the kernel refuses; every method may.
@@ -64,6 +66,8 @@ class Programs:
             name: fd for name, fd in objects.programs.items() if name.startswith("who_")
         }
         self.refused = objects.refused
+        self.seal = self._program("seal")
+        self.sealed = _found("sealed", objects.maps, "map")
         self._connectors = self._map("connectors")
         self._config = self._map("config")
         self._events = Rings(self._map("events"))

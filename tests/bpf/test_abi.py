@@ -26,6 +26,7 @@ STRUCTS = {
     "learned": abi.Learned,
     "flow_key": abi.FlowKey,
     "connector": abi.Connector,
+    "sealed": abi.Sealed,
     "answer_event": abi.AnswerEvent,
 }
 ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {
@@ -50,7 +51,9 @@ def assertions() -> list[str]:
             lines.append(f"sizeof(((struct {name} *)0)->{field}) == {at.size}")
     for prefix, values in ENUMS.items():
         lines += [f"{prefix}_{member.name} == {member.value}" for member in values]
-    lines += [f"{name} == {getattr(abi, name)}" for name in [*CONSTANTS, "CONFIG_KEY"]]
+    lines += [
+        f"{name} == {getattr(abi, name)}" for name in [*CONSTANTS, "CONFIG_KEY", "SEALED_KEY"]
+    ]
     return lines
 
 
