@@ -172,6 +172,7 @@ class Daemon:
                 self._enforcement.lookups.run(),
                 self._follower.run(),
                 self._prover.run(),
+                self._requests.scraping.run(),
                 presence.run(),
                 PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
                 self._stop.wait(),
@@ -185,6 +186,7 @@ class Daemon:
             self._enforcement.names.close()
             self._follower.close()
             self._probe.close()
+            await self._requests.scraping.close()
             await server.stop()
         notify("STOPPING=1")
         await self._kernel.run(self._datapath.remove)
@@ -202,6 +204,7 @@ class Daemon:
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         await self._prover.prove()
+        await self._requests.scraping.follow()
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
         await self._kernel.run(os.nice, NICENESS)

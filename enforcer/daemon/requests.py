@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from enforcer import __version__, status
@@ -26,6 +27,7 @@ from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.metrics import CONTENT_TYPE, ProgramTimes, Readings, exposition
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.prover import Prover
+from enforcer.daemon.scraping import Scraping
 from enforcer.daemon.views import (
     daemon_view,
     denials_view,
@@ -66,6 +68,9 @@ class Requests:
         denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
+
+    Attributes:
+        scraping: serves the metrics on a port too, where the policy says so.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a request may concern
@@ -98,6 +103,7 @@ class Requests:
         self._signalled: set[asyncio.Task[None]] = set()
         self._reload_waits = False
         self._reloads = {"ok": 0, "failed": 0}
+        self.scraping = Scraping(enforcement, partial(self._metrics, {}), problems)
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
@@ -144,6 +150,7 @@ class Requests:
         self._reloads["ok"] += 1
         self._problems.settle("reload")
         self._follower.soon()
+        await self.scraping.follow()
         policy = self._enforcement.in_force.policy
         LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
         return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}

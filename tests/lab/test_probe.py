@@ -26,7 +26,9 @@ from tests.lab.topology import Topology
 
 pytestmark = pytest.mark.root
 
-POLICY = Policy("lab", Mode.ENFORCE, (), (), None, 60, 300, watch=False, digest="")
+POLICY = Policy(
+    "lab", Mode.ENFORCE, (), (), None, 60, 300, watch=False, metrics_port=None, digest=""
+)
 PERMITTED = tuple(ip_address(permitted) for permitted, _ in PAIRS)
 EXPECTED = Expected(POLICY, (), {a.version: ((a, 443),) for a in PERMITTED})
 ELEMENTS = tuple(element(str(address)) for address in PERMITTED)
