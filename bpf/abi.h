@@ -93,8 +93,8 @@ enum stat {
 	NR_STATS,
 };
 
-/* The index of the one element in the config array. */
-enum { CONFIG_KEY };
+/* The index of the one element in the config array, and in that of sealed. */
+enum { CONFIG_KEY, SEALED_KEY = 0 };
 
 struct config {
 	u32 nonce;
@@ -219,6 +219,14 @@ struct denied_event {
 	u16 pad;
 	u32 pad2;
 	struct connector who;
+};
+
+/* What came to the end of a sealed socket. */
+struct sealed {
+	u64 packets;
+	u32 ifindex; /* the last would have left by, */
+	u32 pad;
+	struct address to; /* and gone there */
 };
 
 /* Followed by len bytes of the DNS message. */

@@ -8,3 +8,4 @@
 #include "who_connects.c"
 #include "judge_connect.c"
 #include "forward_mark.c"
+#include "seal.c"

@@ -29,6 +29,7 @@ MAX_CONNECTORS = 4096
 MAX_PLACES = 65536
 MAX_OPENED = 2 * (65536 + 4096)
 CONFIG_KEY = 0
+SEALED_KEY = 0
 
 
 class Refusal(enum.IntEnum):
@@ -246,6 +247,17 @@ class DeniedEvent(ctypes.Structure):
         ("pad", ctypes.c_uint16),
         ("pad2", ctypes.c_uint32),
         ("who", Connector),
+    )
+
+
+class Sealed(ctypes.Structure):
+    """struct sealed."""
+
+    _fields_ = (
+        ("packets", ctypes.c_uint64),
+        ("ifindex", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("to", MappedAddress),
     )
 
 

@@ -208,6 +208,7 @@ def report(
             "recent": [],
             "without_processes": None,
         },
+        "proof": {"at": None, "age_s": None, "families": []},
         "repaired": [],
         "problems": [asdict(each) for each in found],
     }

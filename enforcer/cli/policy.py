@@ -163,6 +163,8 @@ def _details(found: Policy) -> Iterator[str]:
     yield f"lifetime   TTL, at least {found.min_ttl_s} s, and {found.grace_s} s of grace"
     if found.watch:
         yield "watch      put in force by itself when it changes"
+    if found.metrics_port is not None:
+        yield f"metrics    on 127.0.0.1 port {found.metrics_port}"
     yield f"digest     {found.digest}"
 
 

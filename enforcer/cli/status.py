@@ -88,6 +88,7 @@ def as_text(report: dict[str, Any]) -> str:
         rows.append(("daemon", f"pid {daemon['pid']}, version {daemon['version']}, up {up}"))
     else:
         rows.append(("daemon", "none answers"))
+    rows += [("proved", text) for text in _proved(report)]
     rows.append(("addresses", f"{report['addresses']} open"))
     if report["denied"]["total"] is not None:
         label = "would deny" if report["mode"] == "audit" else "denied"
@@ -126,6 +127,23 @@ def _headline(report: dict[str, Any]) -> str:
         rest = "still learning, still denying" if whole else "with problems"
         return _styled(f"enforcing without the daemon: {rest}", "yellow")
     return _styled("enforcing, with problems", "yellow")
+
+
+def _proved(report: dict[str, Any]) -> Iterator[str]:
+    proof = report["proof"]
+    if not report["daemon"]["running"] and report["enforcing"]:
+        yield "not without a daemon: this is read from the kernel, not tried"
+    for each in proof["families"]:
+        name = each["family"]
+        if each["outcome"] == "proved":
+            denied = "would be denied" if report["mode"] == "audit" else "denied"
+            open_ = f"{each['accepted']} accepted" if each["accepted"] else "nothing is open yet"
+            ago = _duration(proof["age_s"])
+            yield f"{name}, {ago} ago: {each['denied']} {denied}, {open_}"
+        elif each["outcome"] == "no route":
+            yield f"{name}: no route leads out"
+        else:
+            yield f"{name}: {each['outcome']}"
 
 
 def _repair(repair: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ Pure: no I/O, no clock; every `now` is in monotonic seconds and never goes back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address, learnable
@@ -217,6 +217,11 @@ class Bindings:
         """Return all that the kernel was told and still holds at *now*."""
         self.expire(now)
         return self._elements(self._entries)
+
+    def latest(self, version: int, now: float) -> Iterator[Pair]:
+        """Yield what the kernel holds at *now* of one address family, the last opened first."""
+        self.expire(now)
+        return (pair for pair in reversed(self._entries) if pair[0].version == version)
 
     def hosts(self, now: float) -> tuple[Binding, ...]:
         """Return which host holds what at *now*, sorted by host and address."""

@@ -52,6 +52,7 @@ class Policy:
         min_ttl_s: an address stays open for its TTL, but at least so long,
         grace_s: and so long after that.
         watch: a file that changes is put in force by itself.
+        metrics_port: of TCP on the loopback, where metrics are served; None: on none.
         digest: SHA-256 in hexadecimal of all the above, so that comments and the
             order of entries don't matter.
     """
@@ -64,6 +65,7 @@ class Policy:
     min_ttl_s: int
     grace_s: int
     watch: bool
+    metrics_port: int | None
     digest: str
 
 
@@ -123,6 +125,7 @@ def describe(policy: Policy) -> dict[str, Any]:
         ),
         "dns": {"min_ttl": policy.min_ttl_s, "grace": policy.grace_s},
         "watch": policy.watch,
+        "metrics": None if policy.metrics_port is None else {"port": policy.metrics_port},
     }
 
 
@@ -143,6 +146,7 @@ def _policy(file: PolicyFile) -> Policy:
         min_ttl_s=dns.min_ttl,
         grace_s=dns.grace,
         watch=file.watch,
+        metrics_port=file.metrics.port if file.metrics else None,
         digest="",
     )
     return replace(policy, digest=_digest(policy))

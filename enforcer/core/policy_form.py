@@ -130,6 +130,12 @@ class DnsSection(_Section):
     grace: Annotated[int, Field(ge=0, le=DAY_S, description="seconds")] = 300
 
 
+class MetricsSection(_Section):
+    """Where Prometheus finds metrics, besides the control socket."""
+
+    port: Annotated[int, Field(ge=1, le=MAX_PORT, description="of TCP, on 127.0.0.1 alone")]
+
+
 HostItem: TypeAlias = Annotated[
     Annotated[
         Host,
@@ -191,6 +197,7 @@ class PolicyFile(_Section):
     watch: Annotated[
         bool, Field(description="a changed file is put in force without `enforcer reload`")
     ] = False
+    metrics: MetricsSection | None = None
 
 
 _HOST_ITEM: TypeAdapter[Host] = TypeAdapter(HostItem)

@@ -1,7 +1,7 @@
 """The nftables ruleset as text, compiled from a policy and what the kernel can do.
 
 Pure: no I/O, no clock. The only place that knows the names of our table and its
-counter.
+counters.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from enforcer.core.sets import SETS, block, sets
 FAMILY = "inet"
 TABLE = "enforcer"
 DENIED_COUNTER = "denied"
+PROBED_COUNTER = "probed"
 # Of nfnetlink_log, in this network namespace. ulogd's examples use small numbers, and two
 # listeners can't share one.
 DENIED_GROUP = 27043
@@ -86,6 +87,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     networks: Sequence[Network],
     resolvers: Collection[Address],
     nonces: Collection[int],
+    probe: int,
     exempt: Sequence[str],
     uplinks: Collection[str],
     capabilities: Capabilities,
@@ -101,6 +103,8 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         resolvers: the trusted ones, the only destinations of port 53.
         nonces: the marks of a first SYN to a learned address; not 0, 32 bits. Without any
             nothing is marked.
+        probe: the priority of packets that try this ruleset: they are judged like all, but
+            counted apart and not logged. 32 bits, neither half 0.
         exempt: interface names, or their beginnings with a final ``*``.
         uplinks: interfaces that are never exempt, whatever they are called.
         capabilities: what the kernel was found able to do.
@@ -109,10 +113,12 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         replacing: whether a table of that name is replaced; if not, it stands in the way.
 
     Raises:
-        ValueError: a nonce or an interface name can't be used.
+        ValueError: a nonce, the priority or an interface name can't be used.
     """
     if not all(0 < nonce < 1 << 32 for nonce in nonces):
         raise ValueError("a nonce must be a 32-bit number other than 0, which every packet has")
+    if not (0 < probe >> 16 < 1 << 16 and probe & 0xFFFF):
+        raise ValueError("a priority must be of 32 bits, neither half 0: others have those")
     for name in (*exempt, *uplinks):
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
@@ -120,6 +126,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     counted = (f"packets {denied} bytes 0",) if denied else ()
     body = [
         *(block(f"counter {DENIED_COUNTER}", counted) if capabilities.counter else ()),
+        *(block(f"counter {PROBED_COUNTER}", ()) if capabilities.counter else ()),
         *sets(networks, resolvers, elements),
         *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
         *_judging(FORWARD_CHAIN, (), (), mode, nonces),
@@ -127,7 +134,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         *(block(f"chain {LEARNED_CHAIN}", _learned(capabilities)) if nonces else ()),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
         *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
-        *block(f"chain {LAST_CHAIN[mode]}", _last(mode, capabilities)),
+        *block(f"chain {LAST_CHAIN[mode]}", _last(mode, probe, capabilities)),
     ]
     table = f"table {FAMILY} {TABLE}"
     # Declared first: deleting a table that does not exist is an error, and
@@ -210,11 +217,13 @@ def _labels(capabilities: Capabilities) -> bool:
     return capabilities.ct and capabilities.ct_label
 
 
-def _last(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
+def _last(mode: Mode, probe: int, capabilities: Capabilities) -> Iterator[str]:
+    handle = f"{probe >> 16:x}:{probe & 0xFFFF:x}"
     if capabilities.counter:
-        yield f"counter name {DENIED_COUNTER}"
+        yield f"meta priority {handle} counter name {PROBED_COUNTER}"
+        yield f"meta priority != {handle} counter name {DENIED_COUNTER}"
     if capabilities.log:
-        yield f"{_LOGGED} log group {DENIED_GROUP} snaplen {_SNAPLEN}"
+        yield f"meta priority != {handle} {_LOGGED} log group {DENIED_GROUP} snaplen {_SNAPLEN}"
     if mode is Mode.AUDIT:
         yield "accept"
     elif capabilities.reject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from enforcer.abi import MAX_LEARNED
 from enforcer.core.addresses import Address
@@ -120,6 +120,10 @@ class Books:
     def elements(self) -> tuple[Element, ...]:
         """Return all that is open now."""
         return self._bindings.elements(time.monotonic())
+
+    def latest(self, version: int) -> Iterator[Pair]:
+        """Yield what is open in one address family, what was opened last first."""
+        return self._bindings.latest(version, time.monotonic())
 
     def pairs(self) -> frozenset[Pair]:
         """Return the addresses and ports that are open now."""

@@ -67,6 +67,8 @@ class Datapath:
         # The ruleset in force accepts both: programs may go on to the second at any time.
         self._nonces = (nonce, _new_nonce())
         self._marking = nonce
+        # Of packets that try the ruleset, by which it knows them.
+        self.probe = _new_priority()
         self.firewall = Firewall()
         self.links = Links()
         self.filters = Filters()
@@ -255,6 +257,7 @@ class Datapath:
             mode=policy.mode,
             networks=policy.networks,
             resolvers=resolvers,
+            probe=self.probe,
             exempt=DEFAULT_EXEMPT,
             uplinks=uplinks,
             capabilities=self._capabilities,
@@ -327,3 +330,9 @@ class Datapath:
 
 def _new_nonce() -> int:
     return secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
+
+
+def _new_priority() -> int:
+    # Neither half 0 or all ones, as handles of traffic control mean something by those.
+    major, minor = (secrets.randbelow(0xFFFE) + 1 for _ in range(2))
+    return major << 16 | minor

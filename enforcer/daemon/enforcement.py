@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -43,6 +44,7 @@ UNBOUND = "what was learned before"
 ATTACHING = "attaching "
 # So many addresses are taken into the books before anything else gets its turn.
 AT_ONCE = 1024
+SOME = 3
 # How long enforcement waits at its start for lookups, so that what is in use goes on:
 # until a resolver that is silent has been asked twice and is told as a problem, or for
 # a thousand names. Nothing is denied until then, and what comes later is opened by the
@@ -225,6 +227,10 @@ class Enforcement:
         """Open what *answer* permits."""
         own = self._datapath.own
         self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
+
+    def latest(self, version: int) -> tuple[Pair, ...]:
+        """Return some of what is open in one address family, what was opened last first."""
+        return tuple(itertools.islice(self._books.latest(version), SOME))
 
     def hosts(self) -> tuple[Binding, ...]:
         """Return which addresses are open for each host."""

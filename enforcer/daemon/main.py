@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
 from enforcer.daemon.policy_watch import PolicyWatch
 from enforcer.daemon.presence import Presence
+from enforcer.daemon.probe import Probe, sealed_sockets
 from enforcer.daemon.problems import Problems
+from enforcer.daemon.prover import Prover
 from enforcer.daemon.requests import Requests
 from enforcer.daemon.watchdog import Watchdog
 from enforcer.edge.boot_ruleset import BootRuleset
@@ -127,6 +130,8 @@ class Daemon:
         self._denials = DenialLog(
             Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
         )
+        self._probe = Probe(partial(sealed_sockets, datapath), datapath.firewall, datapath.links)
+        self._prover = Prover(enforcement, self._probe, kernel, lock, problems)
         self._requests = Requests(
             enforcement,
             datapath,
@@ -135,6 +140,7 @@ class Daemon:
             runtime,
             findings,
             self._follower,
+            self._prover,
             self._denials,
             lock,
             self._stop,
@@ -179,6 +185,8 @@ class Daemon:
             work = (
                 self._enforcement.lookups.run(),
                 self._follower.run(),
+                self._prover.run(),
+                self._requests.scraping.run(),
                 presence.run(),
                 PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
                 Watchdog(self._kernel, self._datapath.firewall.judges, self._in_a_line).run(),
@@ -192,6 +200,8 @@ class Daemon:
             self._denials.close()
             self._enforcement.names.close()
             self._follower.close()
+            self._probe.close()
+            await self._requests.scraping.close()
             await server.stop()
         if self._ending is Ending.OPEN:
             notify("STOPPING=1\nSTATUS=removing all from the kernel")
@@ -220,6 +230,8 @@ class Daemon:
             self._denials.hear(self._datapath.programs.judge)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
+        await self._prover.prove()
+        await self._requests.scraping.follow()
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
         await self._kernel.run(os.nice, NICENESS)

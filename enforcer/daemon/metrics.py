@@ -133,6 +133,9 @@ def _families(readings: Readings) -> Iterator[_Family]:
     yield gauge("policy_hosts", "Hosts in the policy, wildcards counted once.", policy["hosts"])
     loaded = datetime.fromisoformat(policy["loaded_at"]).timestamp()
     yield gauge("policy_loaded_timestamp_seconds", "When the policy was put in force.", loaded)
+    if proved := status["proof"]["at"]:
+        about = "When probes last showed what the ruleset does."
+        yield gauge("proved_timestamp_seconds", about, datetime.fromisoformat(proved).timestamp())
     yield gauge("addresses", "Addresses and ports that are open.", status["addresses"])
     yield gauge("addresses_limit", "As many can be open.", MAX_LEARNED)
     yield counter("addresses_gave_way", "Closed before their end to make room.", gave_way)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from enforcer import __version__, status
@@ -25,12 +26,15 @@ from enforcer.daemon.follower import Follower
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.metrics import CONTENT_TYPE, ProgramTimes, Readings, exposition
 from enforcer.daemon.problems import Problems
+from enforcer.daemon.prover import Prover
+from enforcer.daemon.scraping import Scraping
 from enforcer.daemon.views import (
     daemon_view,
     denials_view,
     denied_view,
     explain_view,
     hosts_view,
+    proof_view,
     suggestion_view,
 )
 from enforcer.edge.control import Handler, Text
@@ -60,9 +64,13 @@ class Requests:
         runtime: held by this process.
         findings: of the kernel checks.
         follower: looks again after a reload.
+        prover: has the last proof, and another one after a reload.
         denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
+
+    Attributes:
+        scraping: serves the metrics on a port too, where the policy says so.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a request may concern
@@ -74,6 +82,7 @@ class Requests:
         runtime: RuntimeDir,
         findings: Findings,
         follower: Follower,
+        prover: Prover,
         denials: DenialLog,
         lock: asyncio.Lock,
         stop: asyncio.Event,
@@ -85,6 +94,7 @@ class Requests:
         self._runtime = runtime
         self._findings = findings
         self._follower = follower
+        self._prover = prover
         self._denials = denials
         self._lock = lock
         self._stop = stop
@@ -93,6 +103,7 @@ class Requests:
         self._signalled: set[asyncio.Task[None]] = set()
         self._reload_waits = False
         self._reloads = {"ok": 0, "failed": 0}
+        self.scraping = Scraping(enforcement, partial(self._metrics, {}), problems)
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
@@ -129,6 +140,7 @@ class Requests:
             notify(f"RELOADING=1\n{clock}\nSTATUS=reading the policy again")
             try:
                 await self._enforcement.reload()
+                await self._prover.prove()
             except EnforcerError as exc:
                 text = f"the policy file is not in force: {exc.message}"
                 self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
@@ -139,6 +151,7 @@ class Requests:
         self._reloads["ok"] += 1
         self._problems.settle("reload")
         self._follower.soon()
+        await self.scraping.follow()
         policy = self._enforcement.in_force.policy
         LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
         return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
@@ -159,8 +172,13 @@ class Requests:
         enforcement, problems = self._enforcement, self._problems.current()
         if not state.edited and (drift := await enforcement.drift.found()):
             problems += (Problem(drift, status.REPAIR),)
+        now = time.monotonic()
+        if stale := self._prover.stale(now):
+            problems += (stale,)
         repairs = enforcement.drift.recent()
         view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, repairs)
+        prover = self._prover
+        view["proof"] = proof_view(prover.proof, prover.at, prover.age_s(now))
         view["addresses"] = len(enforcement)
         view["daemon"] = {
             "running": True,

@@ -17,6 +17,7 @@ from enforcer.core.denials import Denial
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
+from enforcer.core.proof import FamilyProof
 from enforcer.core.repairs import Repair
 from enforcer.core.suggest import Suggestion, in_yaml
 from enforcer.daemon.in_force import InForce
@@ -135,6 +136,36 @@ def denied_view(
     latest = list(records)[-STATUS_DENIALS:]
     recent = [as_document(each, policy.organization, policy.mode) for each in latest]
     return {"total": total, "lost": lost, "recent": recent}
+
+
+def proof_view(
+    proof: Iterable[FamilyProof], at: float | None, age_s: float | None
+) -> dict[str, Any]:
+    """Return what `enforcer status --json` says of what probes of the ruleset showed.
+
+    Args:
+        proof: of each family.
+        at: when something was proved last, seconds since the epoch.
+        age_s: how long ago that is.
+    """
+    return {
+        "at": None if at is None else _timestamp(at),
+        "age_s": None if age_s is None else round(age_s, 1),
+        "families": [
+            {
+                "family": each.family,
+                "outcome": each.outcome.value,
+                "denied": None if each.denied is None else str(each.denied),
+                "accepted": None if each.accepted is None else _place(*each.accepted),
+                "why": each.why or None,
+            }
+            for each in proof
+        ],
+    }
+
+
+def _place(address: Address, port: int) -> str:
+    return f"{address} port {port}"
 
 
 def suggestion_view(

@@ -22,6 +22,7 @@ from enforcer.errors import DatapathError
 PROG_ATTACH, PROG_DETACH, PROG_QUERY = 8, 9, 16
 # By the name of the program that belongs there.
 HOOKS = {
+    "seal": 1,  # CGROUP_INET_EGRESS
     "connect_mark": 3,  # CGROUP_SOCK_OPS
     "judge_connect4": 10,
     "judge_connect6": 11,

@@ -37,6 +37,7 @@ PROGRAMS = {
     "dns_answer": "SCHED_CLS",
     "forward_mark": "SCHED_CLS",
     "connect_mark": "SOCK_OPS",
+    "seal": "CGROUP_SKB",
 }
 # Of type CGROUP_SOCK_ADDR: the hook (enum bpf_attach_type), which the verifier must know, and
 # the part.
@@ -63,6 +64,7 @@ MAPS = (
     "places",
     "refused",
     "resolvers",
+    "sealed",
     "short_grants",
     "stats",
 )

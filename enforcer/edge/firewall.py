@@ -15,7 +15,7 @@ from typing import TypeVar
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 from enforcer.core.judgement import Judgement
-from enforcer.core.ruleset import FAMILY, TABLE
+from enforcer.core.ruleset import FAMILY, PROBED_COUNTER, TABLE
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, ListedElement, TableState, parse_listing
 from enforcer.edge import nft  # noqa: TID251 - the program
@@ -78,6 +78,15 @@ class Firewall:
             before = self._listing.generation()
         nft.carry_out(text)
         self._generation = before + 1
+
+    def probed(self) -> int | None:
+        """Return how many probes nothing permitted; None where there is no counter of them.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("read a counter"):
+            return self._listing.counter(PROBED_COUNTER)
 
     def judges(self) -> bool:
         """Tell whether our table judges packets: cheap, however many elements it holds.

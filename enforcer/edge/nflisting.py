@@ -45,6 +45,10 @@ _CHAIN_OF = 2  # NFTA_RULE_CHAIN
 # How much else refers to a table or chain: NFTA_TABLE_USE, NFTA_CHAIN_USE.
 _USES = {Message.GETTABLE: 3, Message.GETCHAIN: 6}
 _GENERATION = 1  # NFTA_GEN_ID
+# NFTA_OBJ_*, NFT_OBJECT_COUNTER and NFTA_COUNTER_PACKETS.
+_OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
+_COUNTER = struct.pack(">I", 1)
+_PACKETS = 2
 _TIMEOUT_S = 10.0
 # A part of a dump is never larger (netlink_dump() in net/netlink/af_netlink.c).
 _RECEIVE = 1 << 16
@@ -77,6 +81,16 @@ class Listing:
         """
         (payload,) = (each for _, each in self._ask(Message.GETGEN, NLM_F_ACK, b""))
         return int(struct.unpack(">I", dict(attributes(payload))[_GENERATION])[0])
+
+    def counter(self, name: str) -> int | None:
+        """Return the packets that the counter *name* of our table has; None if there is none."""
+        wanted = attribute(_OBJECT_TABLE, TABLE.encode() + b"\0")
+        wanted += attribute(_OBJECT_NAME, name.encode() + b"\0")
+        wanted += attribute(_OBJECT_TYPE, _COUNTER)
+        for _, payload in self._ask(Message.GETOBJ, NLM_F_ACK, wanted):
+            counted = dict(attributes(dict(attributes(payload))[_OBJECT_DATA]))
+            return int.from_bytes(counted[_PACKETS], "big")
+        return None
 
     def judgement(self) -> Judgement:
         """Return what decides about packets; at once, however many addresses are open."""

@@ -42,6 +42,7 @@ class Message(IntEnum):
     GETSETELEM = 13
     DELSETELEM = 14
     GETGEN = 16
+    GETOBJ = 19
 
 
 class List(IntEnum):

@@ -52,6 +52,8 @@ class Programs:
         on_cgroup: the descriptors of those that belong on a cgroup, by name.
         refused: why they don't note processes; empty if they do.
         judge: those that judge connections as they begin.
+        seal: the descriptor of the program for sealed sockets, and
+        sealed: that of its map.
 
     Raises:
         DatapathError: something is missing, or the kernel refuses; every method may.
@@ -67,6 +69,8 @@ class Programs:
         }
         self.refused = objects.refused.get(NOTING, "")
         self.judge = Judge(objects)
+        self.seal = self._program("seal")
+        self.sealed = _found("sealed", objects.maps, "map")
         self._connectors = self._map("connectors")
         self._config = self._map("config")
         self._events = Rings(self._map("events"))

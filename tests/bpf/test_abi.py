@@ -29,6 +29,7 @@ STRUCTS = {
     "place_key": abi.PlaceKey,
     "judging": abi.Judging,
     "denied_event": abi.DeniedEvent,
+    "sealed": abi.Sealed,
     "answer_event": abi.AnswerEvent,
 }
 ENUMS: dict[str, type[enum.IntEnum | enum.IntFlag]] = {
@@ -55,7 +56,9 @@ def assertions() -> list[str]:
             lines.append(f"sizeof(((struct {name} *)0)->{field}) == {at.size}")
     for prefix, values in ENUMS.items():
         lines += [f"{prefix}_{member.name} == {member.value}" for member in values]
-    lines += [f"{name} == {getattr(abi, name)}" for name in [*CONSTANTS, "CONFIG_KEY"]]
+    lines += [
+        f"{name} == {getattr(abi, name)}" for name in [*CONSTANTS, "CONFIG_KEY", "SEALED_KEY"]
+    ]
     return lines
 
 

@@ -25,6 +25,7 @@ FULL_CASE: dict[str, Any] = {
     "networks": (ip_network("10.20.0.0/16"), ip_network("fd20::/64")),
     "resolvers": (ip_address("10.77.0.1"), ip_address("fd77::1")),
     "nonces": (0x5EED0001, 0x5EED0002),
+    "probe": 0x5EED0003,
     "exempt": DEFAULT_EXEMPT,
     "uplinks": ("eth0",),
     "capabilities": FULL,

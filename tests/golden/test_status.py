@@ -13,7 +13,10 @@ from enforcer.cli.status import as_text
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
 from enforcer.core.problem import Problem
+from enforcer.core.proof import FamilyProof
+from enforcer.core.proof import Outcome as Shown
 from enforcer.core.table import ABSENT, ListedElement, TableState
+from enforcer.daemon.views import proof_view
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
 from enforcer.kernel_checks.wsl import detect
@@ -57,12 +60,18 @@ WHOLE = KernelState(
     bridged=True,
 )
 
+PROVED = FamilyProof(4, Shown.PROVED, ip_address("198.51.100.23"), (ip_address("203.0.113.1"), 443))
+ONE_FAMILY = (PROVED, FamilyProof(6, Shown.NO_ROUTE, why="Network is unreachable"))
+AT = 1795420800.0  # 2026-11-23T08:00:00Z
+PROOF = proof_view(ONE_FAMILY, AT, 2.3)
+
 
 def running(
     kernel: KernelState,
     *problems: Problem,
     findings: Findings = LINUX,
     repaired: tuple[dict[str, Any], ...] = (),
+    proof: dict[str, Any] = PROOF,
 ) -> dict[str, Any]:
     """Return the document of a daemon that runs."""
     daemon = {
@@ -74,6 +83,7 @@ def running(
             "loaded_at": "2026-11-23T08:00:00+00:00",
         },
         "resolvers": ["192.0.2.53", "2001:db8::53"],
+        "proof": proof,
         "repaired": list(repaired),
     }
     return report(kernel, findings, daemon, problems)

@@ -23,7 +23,9 @@ from tests.lab.sink import Sink
 from tests.lab.topology import Topology, topology
 
 NONCE = 0xBEEF0001
+PROBE = 0xBEEF0002
 AT_ONCE_S = 0.5
+SO_PRIORITY = 12  # asm-generic/socket.h
 
 # (permitted, not permitted) of each family
 PAIRS = [("198.18.0.1", "198.18.0.2"), ("2001:db8::1", "2001:db8::2")]
@@ -58,6 +60,7 @@ class Host:
             "networks": (),
             "resolvers": (),
             "nonces": (NONCE,),
+            "probe": PROBE,
             "exempt": DEFAULT_EXEMPT,
             "uplinks": (),
             "capabilities": FULL,
@@ -119,7 +122,9 @@ def family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def connect(namespace: Namespace, address: str, port: int = 443, *, mark: int = 0) -> str:
+def connect(
+    namespace: Namespace, address: str, port: int = 443, *, mark: int = 0, priority: int = 0
+) -> str:
     """Connect from *namespace*; return ``connected`` or the error's name.
 
     A refusal that is not immediate is ``LATE``.
@@ -129,6 +134,7 @@ def connect(namespace: Namespace, address: str, port: int = 443, *, mark: int = 
         with socket.socket(family(address), socket.SOCK_STREAM) as sock:
             sock.settimeout(2)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark.to_bytes(4, sys.byteorder))
+            sock.setsockopt(socket.SOL_SOCKET, SO_PRIORITY, priority.to_bytes(4, sys.byteorder))
             start = time.monotonic()
             try:
                 sock.connect((address, port))

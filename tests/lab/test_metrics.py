@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 
 from tests.lab.client import connect_to_answers
-from tests.lab.conftest import FRESH_ZONE
+from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer
 from tests.lab.lab import Lab
 from tests.lab.registry import DENIED
+from tests.lab.wait import until
 from tests.unit.test_metrics import samples
 
 pytestmark = pytest.mark.root
@@ -61,3 +63,36 @@ def test_what_happens_is_counted(shared_lab: Lab, enforcer: Enforcer) -> None:
     ]
     assert sum(asked) >= 2
     assert after["process_resident_memory_bytes", ()] > 0
+
+
+PORT = 9653
+
+
+def test_a_port_of_the_loopback_has_them_if_the_policy_says_so(
+    shared_lab: Lab, enforcer: Enforcer
+) -> None:
+    """And nobody else's; taken, it is a problem and nothing more; another policy takes it away."""
+    host = shared_lab.net.host
+    plain = POLICY
+    fetch = (
+        "import sys, urllib.request\n"
+        f"print(urllib.request.urlopen('http://127.0.0.1:{PORT}/metrics').read().decode())"
+    )
+
+    def listening() -> str:
+        return host.run("ss", "-Hltn", f"sport = :{PORT}").stdout
+
+    assert listening() == ""
+    with host.call(lambda: socket.create_server(("127.0.0.1", PORT))):
+        enforcer.put_in_force(f"{plain}metrics: {{port: {PORT}}}\n")
+        status = enforcer.status()
+        assert status["enforcing"]
+        assert any(f"port {PORT}: " in each["text"] for each in status["problems"])
+        assert attempt(host, DENIED.addresses[0]).outcome == "ECONNREFUSED"
+    until(lambda: enforcer.status()["healthy"], 15, "the port that is free now")
+    found = samples(host.run(sys.executable, "-c", fetch).stdout.encode())
+    assert found["enforcer_healthy", ()] == 1
+    assert found.keys() >= {name for name in scraped(enforcer) if name[0].startswith("enforcer_")}
+    assert [line.split()[3] for line in listening().splitlines()] == [f"127.0.0.1:{PORT}"]
+    enforcer.put_in_force(plain)
+    assert listening() == ""

@@ -35,6 +35,9 @@ EXCEPTIONS = {
     ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/nflog.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
+    ("enforcer/edge/sealed.py", "enforcer.edge"),  # cgroup and maps, what seals them
+    ("enforcer/edge/sealed.py", "subprocess"),  # what makes them in another cgroup
+    ("enforcer/edge/metrics_port.py", "enforcer.edge"),  # control, whose answers it gives
     ("enforcer/edge/nft.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/caches.py", "subprocess"),  # the one that starts their tools
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base

@@ -35,6 +35,7 @@ def readings(**status: object) -> Readings:
             "loaded_at": "2026-11-24T12:00:00+00:00",
         },
         "denied": {"total": 42, "lost": 1},
+        "proof": {"at": "2026-11-24T12:00:05+00:00"},
         "learning": {stat.name.lower(): stat.value for stat in Stat} | {"gave_way": 5},
     }
     latencies = Latencies()

@@ -214,6 +214,7 @@ def test_the_description_has_every_field() -> None:
     policy = parse_policy(CONTRACT, "policy.yaml")
     described = json.loads(json.dumps(describe(policy)))
     keys = ["organization", "mode", "hosts", "networks", "resolvers", "dns", "watch"]
+    keys.append("metrics")
     assert list(described) == keys
     assert described["hosts"][-1] == {
         "host": str(policy.hosts[-1].pattern),
@@ -223,7 +224,7 @@ def test_the_description_has_every_field() -> None:
     }
     covered = {"organization", "mode", "hosts", "networks", "resolvers", "min_ttl_s", "grace_s"}
     fields = {field.name for field in dataclasses.fields(Policy)}
-    assert fields == covered | {"watch", "digest"}
+    assert fields == covered | {"watch", "metrics_port", "digest"}
 
 
 @given(
@@ -259,7 +260,7 @@ def test_a_long_policy_loses_nothing() -> None:
 def test_the_schema_has_every_key_and_form() -> None:
     """Editors learn of strings and mappings, of every preset and its parameters."""
     schema = PolicyFile.model_json_schema()
-    keys = "version organization mode registries hosts networks resolvers dns watch"
+    keys = "version organization mode registries hosts networks resolvers dns watch metrics"
     assert list(schema["properties"]) == keys.split()
     assert schema["required"] == ["version", "organization"]
     assert schema["additionalProperties"] is False

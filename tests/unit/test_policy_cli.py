@@ -168,7 +168,7 @@ def test_show_prints_every_host_with_origin_and_ports(full: Path) -> None:
 def test_show_prints_json(full: Path) -> None:
     """The same for programs: path, everything the policy says, digest."""
     document = json.loads(run("show", "--json", full).output)
-    keys = "path organization mode hosts networks resolvers dns watch digest"
+    keys = "path organization mode hosts networks resolvers dns watch metrics digest"
     assert list(document) == keys.split()
     assert document["path"] == str(full)
     assert document["resolvers"] == ["10.0.0.53", "2001:db8::53"]
