@@ -83,8 +83,9 @@ def run(
     disk.empty(results, _RESULTS_MIB)
     start = time.monotonic()
     with subprocess.Popen(
-        # In a network namespace that leads nowhere, as the guest has no network card.
-        ("unshare", "--net", *_qemu(kernel, disks, results)),
+        # In a network namespace that leads nowhere, as the guest has no network card; it ends
+        # with this process, however that ends.
+        ("unshare", "--net", "setpriv", "--pdeathsig=KILL", *_qemu(kernel, disks, results)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -74,7 +74,7 @@ def of_file(image: Path, modules: Path | None, cache: Path) -> Kernel:
         BadKernel: the files are not what they should be.
     """
     try:
-        version = _release(image)
+        version = release_of(image)
     except OSError as exc:
         raise BadKernel(f"kernel {image}: {exc.strerror}") from exc
     folder = cache / "own" / version
@@ -102,7 +102,7 @@ def _in_folder(name: str, version: str, folder: Path) -> Kernel:
     )
 
 
-def _release(image: Path) -> str:
+def release_of(image: Path) -> str:
     """Return what ``uname -r`` says under *image*.
 
     Its place is named at octet 0x20E (Documentation/arch/x86/boot.rst, kernel_version).

@@ -6,6 +6,8 @@ The distribution is this machine's, so that its Python is the one that .venv was
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -31,8 +33,8 @@ _SPARE_MIB = 1024
 
 def make(cache: Path) -> Path:
     """Return the disk; made if the cache has none with these versions of the packages."""
-    candidates = _candidates(PACKAGES)
-    key = hashlib.sha256("\n".join(candidates).encode()).hexdigest()[:16]
+    versions = json.dumps(_candidates(PACKAGES))
+    key = hashlib.sha256(versions.encode()).hexdigest()[:16]
     made = cache / "roots" / f"{key}.ext4"
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +73,15 @@ def bootstrap(root: Path, packages: tuple[str, ...], *more: str) -> None:
     )
 
 
-def _candidates(packages: tuple[str, ...]) -> list[str]:
-    """Return each of the packages with the version that would be installed, a line each."""
+def known(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the packages that this distribution has."""
+    return tuple(_candidates(packages))
+
+
+def _candidates(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the version that would be installed of each package that there is."""
     policy = subprocess.run(
         ("apt-cache", "policy", *packages), check=True, capture_output=True, text=True
     ).stdout
-    words = ("Candidate:",)
-    return [line for line in policy.splitlines() if line[:1].strip() or line.split()[0] in words]
+    found = re.findall(r"^(\S+):\n.*\n +Candidate: (\S*\d\S*)$", policy, re.MULTILINE)
+    return dict(found)

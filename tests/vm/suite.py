@@ -13,10 +13,13 @@ def _of(file: str, *tests: str) -> tuple[str, ...]:
     return tuple(f"{file}::{test}" for test in tests)
 
 
-_BPF = ("abi", "loader", "learning", "queries", "packets", "refused", "streams", "forward_mark")
+_BPF = ("abi", "learning", "queries", "packets", "streams", "forward_mark")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "bpf": tuple(f"tests/bpf/test_{name}.py" for name in _BPF),
+    "bpf": (
+        *(f"tests/bpf/test_{name}.py" for name in _BPF),
+        *_of("tests/bpf/test_loader.py", "test_every_program_and_map_is_handed_over"),
+    ),
     "first connections": _of(
         "tests/lab/test_first_connection.py",
         "test_never_seen_addresses_are_reached_at_once",
