@@ -13,6 +13,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.lab.patience import PATIENCE
 from tests.lab.wait import until
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Enforcer:
     def stop(self) -> int:
         """Ask the daemon to end and to leave nothing, as Ctrl-C does; return its exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(STOP_TIMEOUT_S)
+        return self.process.wait(STOP_TIMEOUT_S * PATIENCE)
 
     def kill(self) -> None:
         """Kill the daemon where it stands."""

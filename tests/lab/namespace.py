@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from enforcer.edge.kept import FOLDER
+from tests.lab.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -177,7 +178,8 @@ class Namespace:
 
         Raises:
             CommandFailed: its exit status is not 0 and *check* is true.
-            subprocess.TimeoutExpired: it took longer than *timeout_s* seconds.
+            subprocess.TimeoutExpired: it took longer than *timeout_s* seconds, on a machine
+                that is not slow.
         """
         done = subprocess.run(
             self.command(*argv, user=user),
@@ -186,7 +188,7 @@ class Namespace:
             capture_output=True,
             text=True,
             env=environment(self.directory, env),
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
         )
         if check and done.returncode:
             message = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -91,6 +92,23 @@ def test_a_machine_without_cgroup2_is_refused(lab: Lab, policy: str) -> None:
     assert "cgroup" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert footprint(lab.net) == before
+
+
+def test_a_kernel_that_is_too_old_is_refused(shared_lab: Lab, policy: str) -> None:
+    """4, naming what is needed, from `check` and `run`; nothing was tried that it could not do."""
+    enforcer = Enforcer(shared_lab.net, policy)
+    # personality(2), UNAME26: the kernel calls itself 2.6 to who can't read a later number.
+    older = ("setarch", "--uname-2.6")
+    before = footprint(shared_lab.net)
+    program, *_ = run = enforcer.argv("run", "--policy", str(enforcer.policy_file))
+    checked = shared_lab.net.host.run(*older, program, "check", check=False)
+    assert checked.returncode == 4
+    assert re.search(r"version +Linux 2\.6\.\S+ found, 5\.4 or newer needed", checked.stdout)
+    refused = shared_lab.net.host.run(*older, *run, check=False)
+    assert refused.returncode == 4
+    assert "5.4 or newer" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert footprint(shared_lab.net) == before
 
 
 def test_the_control_socket_is_for_root(lab: Lab, policy: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.lab.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,12 +24,13 @@ def until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
 
     Args:
         condition: is asked again and again; what it raises is passed on.
-        timeout_s: seconds until giving up.
+        timeout_s: seconds until giving up, on a machine that is not slow.
         what: the thing waited for, for the message.
 
     Raises:
         DeadlinePassed: it stayed false for *timeout_s* seconds.
     """
+    timeout_s *= PATIENCE
     deadline = time.monotonic() + timeout_s
     while True:
         if result := condition():

@@ -1,0 +1,110 @@
+"""What `./dev vm` boots, runs and reports; the virtual machines themselves are left out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.vm.guest import Ran
+from tests.vm.job import CHECKOUT
+from tests.vm.kernels import BadKernel, Kernel, of_file
+from tests.vm.report import Report, render
+from tests.vm.suite import GROUPS
+
+RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0)
+KERNEL = Kernel("6.1", "6.1.192-2", Path("image"), Path("initramfs"), None)
+
+
+def _group(**failed: str) -> dict[str, object]:
+    return {"status": int(bool(failed)), "took_s": 9.7, "passed": {"t": 1.0}, "failed": failed}
+
+
+def _report(ran: Ran, tmp_path: Path, found: object = None) -> Report:
+    inside = tmp_path / "report.json"
+    if found is not None:
+        inside.write_text(json.dumps(found), encoding="utf-8")
+    return Report.of(KERNEL, ran, inside)
+
+
+def test_every_test_of_the_core_exists() -> None:
+    """One that is renamed would fail on other kernels, which nobody boots at each change."""
+    for group in GROUPS.values():
+        for argument in group:
+            file, _, test = argument.partition("::")
+            if file.endswith(".py"):
+                text = (CHECKOUT / file).read_text(encoding="utf-8")
+                assert f"def {test.partition('[')[0]}" in text, argument
+
+
+def test_what_passed_is_a_row(tmp_path: Path) -> None:
+    """Release, boot, checks, tests of each group, time: a line of Markdown a kernel."""
+    checks = {"status": 0, "took_s": 4.1, "report": {"checks": []}}
+    report = _report(RAN, tmp_path, {"checks": checks, "groups": {"bpf": _group()}})
+    assert report.passed
+    lines = render([report]).splitlines()
+    assert lines[0].startswith("| kernel | boot | checks | bpf |")
+    assert lines[2].startswith("| 6.1.0-9-cloud-amd64 | 3.4 s | ok, 4 s | 1/1, 10 s | - |")
+    assert lines[2].endswith("| 5.0 min |")
+    assert len(lines) == 3
+
+
+def test_what_failed_is_named(tmp_path: Path) -> None:
+    """A test that failed and a check that found something missing are told below the table."""
+    missing = {"id": "nft-log", "outcome": "unsupported"}
+    checks = {"status": 0, "took_s": 4.1, "report": {"checks": [missing]}}
+    found = {"checks": checks, "groups": {"kill": _group(test_a="assert 1 == 2\nmore")}}
+    report = _report(replace(RAN, status=1), tmp_path, found)
+    assert not report.passed
+    text = render([report])
+    assert "6.1.0-9-cloud-amd64 lacks nft-log" in text
+    assert "FAILED on 6.1.0-9-cloud-amd64: test_a\n  assert 1 == 2\n" in f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("ran", "told"),
+    [
+        (Ran(None, None, None, 9.0), "did not boot"),
+        (replace(RAN, status=None), "6.1.0-9-cloud-amd64"),
+    ],
+    ids=["no boot", "no end"],
+)
+def test_a_guest_that_ends_early_has_not_passed(ran: Ran, told: str, tmp_path: Path) -> None:
+    """Without a word from inside there is a row, and no success."""
+    report = _report(ran, tmp_path)
+    assert not report.passed
+    assert told in render([report])
+
+
+def _image(path: Path, version: bytes) -> Path:
+    """Write what is read of a bzImage."""
+    header = bytearray(0x1000)
+    header[0x202:0x206] = b"HdrS"
+    header[0x20E:0x210] = (0x400).to_bytes(2, "little")
+    header[0x600 : 0x600 + len(version)] = version
+    path.write_bytes(header)
+    return path
+
+
+def test_a_kernel_of_ones_own_needs_its_own_modules(tmp_path: Path) -> None:
+    """Those of another release would not load: said before anything boots."""
+    image = _image(tmp_path / "bzImage", b"5.4.273 (somebody@somewhere) #1 SMP")
+    with pytest.raises(BadKernel, match=r"not those of .*, 5\.4\.273 .*lib/modules/5\.4\.273"):
+        of_file(image, tmp_path / "6.1.0", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF" + bytes(4096)])
+def test_what_is_no_kernel_is_refused(content: bytes, tmp_path: Path) -> None:
+    """An empty file, a vmlinux: neither boots."""
+    image = tmp_path / "vmlinux"
+    image.write_bytes(content)
+    with pytest.raises(BadKernel, match="no bzImage"):
+        of_file(image, None, tmp_path / "cache")
+
+
+def test_a_kernel_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """With its path and what the system says."""
+    with pytest.raises(BadKernel, match=r"kernel .*/missing: No such file"):
+        of_file(tmp_path / "missing", None, tmp_path / "cache")

@@ -1,0 +1,60 @@
+"""What runs inside a guest: the checks, the BPF programs, a core of the lab.
+
+All of it is the ordinary suite's. Emulated, Python is some twenty times slower than here, so the
+core has what a kernel can make a difference to, and what shares one daemon with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def _of(file: str, *tests: str) -> tuple[str, ...]:
+    return tuple(f"{file}::{test}" for test in tests)
+
+
+_BPF = ("abi", "learning", "queries", "packets", "streams", "forward_mark")
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "bpf": (
+        *(f"tests/bpf/test_{name}.py" for name in _BPF),
+        *_of("tests/bpf/test_loader.py", "test_every_program_and_map_is_handed_over"),
+    ),
+    "first connections": _of(
+        "tests/lab/test_first_connection.py",
+        "test_never_seen_addresses_are_reached_at_once",
+        "test_learned_addresses_are_listed",
+    ),
+    "denials": ("tests/lab/test_denied.py", "tests/lab/test_pull.py", "-k", "not dockerd"),
+    "bypasses": (
+        *_of(
+            "tests/lab/test_threats_packets.py",
+            "test_a_bare_address",
+            "test_a_mark_of_ones_own",
+            "test_extension_headers",
+            "test_a_packet_socket_of_a_container",
+            "test_a_socket_connected_again",
+        ),
+        *_of(
+            "tests/lab/test_threats_answers.py",
+            "test_a_network_of_ones_own_with_the_resolvers_address",
+            "test_a_forged_answer_from_a_container",
+        ),
+        *_of("tests/lab/test_threats_names.py", "test_a_permitted_name_that_leads_inside"),
+    ),
+    "kill": (
+        *_of("tests/lab/test_threats_daemon.py", "test_a_daemon_that_is_not_there[_kill]"),
+        *_of("tests/lab/test_threats_daemon.py", "test_another_tool_that_deletes[table]"),
+    ),
+    "reload": _of(
+        "tests/lab/test_reload.py",
+        "test_a_host_takes_its_connections_with_it_after_its_addresses_expired[host-v4]",
+        "test_a_host_takes_its_connections_with_it_after_its_addresses_expired[container-v6]",
+    ),
+    "refusal": _of(
+        "tests/lab/test_refusals.py",
+        "test_a_kernel_that_is_too_old_is_refused",
+        "test_a_machine_without_cgroup2_is_refused",
+        "test_a_missing_policy_is_refused",
+    ),
+}
