@@ -37,7 +37,7 @@ def manual(group: click.Group, version: str) -> str:
         group: the command line.
         version: of the program.
     """
-    context = click.Context(group, info_name="enforcer")
+    context = click.Context(group, info_name="enforcer", **group.context_settings)
     lines = [
         f'.TH ENFORCER 8 "" "enforcer {version}" "System Administration"',
         ".SH NAME",
