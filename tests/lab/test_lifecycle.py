@@ -171,8 +171,8 @@ def test_first_connections_work_while_a_new_daemon_takes_over(lab: Lab, policy: 
         starting = threading.Thread(target=enforcer.start)
         starting.start()
         try:
-            until(lambda: "restricts" in enforcer.log, 10, "the start")
-            until(lambda: lab.nameserver.queries["dead.test", "A"] > 0, 10, "the first lookup")
+            until(lambda: "restricts" in enforcer.log, 60, "the start")
+            until(lambda: lab.nameserver.queries["dead.test", "A"] > 0, 60, "the first lookup")
             made = connect_to_answers(lab.net.host, FRESH_ZONE, family=4, count=100)
             assert made.ok == 100
         finally:
