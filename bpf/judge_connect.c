@@ -41,7 +41,7 @@ static __always_inline struct judging *get_judging(void)
 }
 
 /* Only a socket of one's own can show a namespace: nobody else's has its cookie. */
-static __always_inline int is_ours(struct bpf_sock_addr *ctx, struct judging *j)
+static __always_inline int is_in_ours(struct bpf_sock_addr *ctx, struct judging *j)
 {
 	u64 namespace = get_netns_cookie(ctx);
 
@@ -121,7 +121,7 @@ static __always_inline struct judging *judged(struct bpf_sock_addr *ctx)
 	struct judging *j = get_judging();
 
 	/* First of all: the socket that shows the namespace is not of TCP. */
-	if (!j || !is_ours(ctx, j) || !j->flags || ctx->protocol != PROTOCOL_TCP)
+	if (!j || !is_in_ours(ctx, j) || !j->flags || ctx->protocol != PROTOCOL_TCP)
 		return 0;
 	return j;
 }
