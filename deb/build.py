@@ -77,7 +77,7 @@ def build(checkout: Path, into: Path) -> Path:
         into.mkdir(exist_ok=True)
         package = into / f"{NAME}_{__version__}_{architecture}.deb"
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_epoch(checkout))}
-        command = ("dpkg-deb", "--root-owner-group", "-Zxz", "--build", root, package)
+        command = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", root, package)
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return package
 

@@ -124,7 +124,7 @@ def read_kernel(
     recorded = runtime.recorded()
     bridged = False
     if recorded is not None and (hook := CgroupHook(Path(recorded.cgroup))).exists:
-        bridged = bool(set(recorded.program_ids) & set(hook.attached()))
+        bridged = bool(set(recorded.program_ids) & set(hook.ids()))
     resolvers = () if recorded is None else tuple(map(ip_address, recorded.resolvers))
     return KernelState(
         table=table,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from enforcer.edge.bpf import program_id
+from enforcer.edge.bpf import program_id, program_name
 from enforcer.edge.cgroup import CONNECT_MARK, HOOKS, CgroupHook, mount_cgroup2
 from enforcer.errors import DatapathError
 from enforcer.kernel_checks.cgroup2 import mounts, usable
@@ -44,6 +44,8 @@ class Bridge:
         self.program_ids = tuple(map(program_id, programs.values()))
         self.put_back: tuple[str, ...] = ()
         self._attached = False
+        # Of other programs there, by id: whether they are of the same name, so mark as ours does.
+        self._strangers: dict[int, bool] = {}
         self._refused = refused
         self.blind = refused
 
@@ -63,13 +65,25 @@ class Bridge:
             for name in HOOKS:
                 CgroupHook(self._marking.path, name).detach(old)
 
-    def forget(self) -> None:
-        """Take for nobody's doing that they are not where they were."""
+    def remove(self) -> None:
+        """Detach ours, and take that for nobody's doing."""
         self._attached = False
+        self._marking.detach_own(self._connect_mark, program_id(self._connect_mark))
+        for hook, fd in self._noting.items():
+            hook.detach_own(fd, program_id(fd))
+
+    def _marks(self, stranger: int) -> bool:
+        """Tell whether another program marks as ours does; of later ones nobody may ask."""
+        if stranger not in self._strangers:
+            try:
+                self._strangers[stranger] = program_name(stranger) == CONNECT_MARK
+            except PermissionError:
+                self._strangers[stranger] = True
+        return self._strangers[stranger]
 
     def restore(self) -> None:
         """Attach again what somebody took away; another connect_mark beside ours is an error."""
-        marking = self._marking.attached()
+        marking = self._marking.ids()
         self.put_back = ()
         ours = program_id(self._connect_mark)
         if ours not in marking:
@@ -78,7 +92,7 @@ class Bridge:
                 self.put_back = (f"{CONNECT_MARK} was taken off cgroup {self.cgroup}",)
             self._attached = True
         self._note_processes()
-        if set(marking) - {ours}:
+        if any(self._marks(each) for each in marking if each != ours):
             # A sock_ops program can't tell network namespaces apart before Linux kernel
             # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
             # BPF_PROG_TYPE_SOCK_OPS") (in v5.15): the first to mark a socket wins.
@@ -93,7 +107,7 @@ class Bridge:
         self.blind = self._refused
         try:
             for hook, fd in self._noting.items():
-                if program_id(fd) not in hook.attached():
+                if program_id(fd) not in hook.ids():
                     hook.attach(fd)
         except DatapathError as exc:
             self.blind = exc.message

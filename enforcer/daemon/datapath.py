@@ -314,9 +314,10 @@ class Datapath:
         """Take everything out of the kernel."""
         # Where that fails, `follow` puts back what nobody else took.
         self._placement.forget()
-        self.on_cgroup.forget()
-        self.judging.forget()
-        teardown.remove(self.firewall, self.filters, self._runtime)
+        with contextlib.ExitStack() as stack:  # the last one first, whatever fails
+            stack.callback(teardown.remove, self.firewall, self.filters, self._runtime)
+            stack.callback(self.on_cgroup.remove)
+            stack.callback(self.judging.remove)
         self._bridged = False
 
     def close(self) -> None:

@@ -63,9 +63,15 @@ class Judging:
         self._unsure = False
         self._networks: tuple[addresses.Network, ...] = ()
 
-    def forget(self) -> None:
-        """Take for nobody's doing that they are not where they were."""
+    def remove(self) -> None:
+        """Detach them, and take that for nobody's doing.
+
+        Raises:
+            DatapathError: the kernel refuses.
+        """
         self._attached = False
+        for hook, fd in self._hooks.items():
+            hook.detach_own(fd, program_id(fd))
 
     def suspend(self) -> None:
         """Judge nothing while the ruleset changes; the next `follow` goes on if it does not."""
@@ -130,7 +136,7 @@ class Judging:
                 self._judge.open(_ends(opened))
 
     def _attach(self) -> None:
-        missing = [h for h, fd in self._hooks.items() if program_id(fd) not in h.attached()]
+        missing = [h for h, fd in self._hooks.items() if program_id(fd) not in h.ids()]
         for hook in missing:
             hook.attach(self._hooks[hook])
         if self._attached:

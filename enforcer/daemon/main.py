@@ -31,8 +31,9 @@ from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
+from enforcer.edge.privileges import CAP_SYS_ADMIN, CAP_SYS_NICE, limit
 from enforcer.edge.runtime import RuntimeDir
-from enforcer.edge.scheduling import NICENESS, Courtesy, ordinary
+from enforcer.edge.scheduling import NICENESS, Courtesy, may_come_back, ordinary
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
@@ -105,6 +106,11 @@ def _capabilities(findings: Findings) -> Capabilities:
     )
 
 
+def _besides() -> frozenset[int]:
+    """Return the capabilities that stand in for what the unit of systemd sets."""
+    return frozenset() if may_come_back() else frozenset({CAP_SYS_NICE})
+
+
 class Daemon:
     """What runs around an enforcement: events, timers, requests and signals."""
 
@@ -172,10 +178,14 @@ class Daemon:
         tasks: list[asyncio.Future[Any]] = []
         try:
             try:
+                listener.start()
+                self._listen_to_denials()
+                # The kernel thread, which has begun, needs its capabilities for the start.
+                limit(_besides())
                 await server.start()
                 if closed:  # and its sets go on being filled meanwhile
                     tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
-                await self._start(listener)
+                await self._start()
             except BaseException:
                 if not closed:
                     await self._undo()
@@ -218,9 +228,7 @@ class Daemon:
             self._ending = ending
             self._stop.set()
 
-    async def _start(self, listener: Listener) -> None:
-        listener.start()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
+    def _listen_to_denials(self) -> None:
         logs, judges = _capabilities(self._findings).log, self._datapath.judging.wanted
         if logs or judges:
             self._enforcement.names.start()
@@ -228,6 +236,9 @@ class Daemon:
             self._denials.start()
         if judges:
             self._denials.hear(self._datapath.programs.judge)
+
+    async def _start(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         await self._prover.prove()
@@ -235,6 +246,9 @@ class Daemon:
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
         await self._kernel.run(os.nice, NICENESS)
+        # What the daemon mounted it has to unmount.
+        mounted = {CAP_SYS_ADMIN} if self._runtime.cgroup.is_mount() else set()
+        await self._kernel.run(limit, _besides() | mounted)
         LOGGER.info("%s, %d addresses open", self._in_a_line(), len(self._enforcement))
 
     def _in_a_line(self) -> str:

@@ -82,17 +82,29 @@ class CgroupHook:
 
     def detach(self, program_id: int) -> None:
         """Detach the program with *program_id* if it is attached here and ours by name."""
-        if program_id not in self.attached():
+        if program_id not in self.ids():
             return
         with self._open("detach from") as target:
+            if program_name(program_id) != self.program:
+                return
             program_fd = bpf(PROG_GET_FD_BY_ID, ById(program_id))
             try:
                 bpf(PROG_DETACH, _Attach(target, program_fd, HOOKS[self.program]))
             finally:
                 os.close(program_fd)
 
+    def detach_own(self, program_fd: int, program_id: int) -> None:
+        """Detach a program of this process, if it is attached here: names take more rights."""
+        if program_id in self.ids():
+            with self._open("detach from") as target:
+                bpf(PROG_DETACH, _Attach(target, program_fd, HOOKS[self.program]))
+
     def attached(self) -> tuple[int, ...]:
-        """Return the ids of the programs of that name attached here."""
+        """Return the ids of the programs of that name attached here; takes CAP_SYS_ADMIN."""
+        return tuple(each for each in self.ids() if program_name(each) == self.program)
+
+    def ids(self) -> tuple[int, ...]:
+        """Return the ids of all programs attached here, whatever their names."""
         ids = (ctypes.c_uint32 * MAX_PROGRAMS)()
         with self._open("query") as target:
             attr = _Query(
@@ -102,7 +114,7 @@ class CgroupHook:
                 prog_cnt=MAX_PROGRAMS,
             )
             bpf(PROG_QUERY, attr)
-            return tuple(i for i in ids[: attr.prog_cnt] if program_name(i) == self.program)
+            return tuple(ids[: attr.prog_cnt])
 
     @contextlib.contextmanager
     def _open(self, doing: str) -> Iterator[int]:

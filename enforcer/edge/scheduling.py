@@ -8,16 +8,24 @@ was asked for. But nothing that a firewall does may wait for ever, either.
 from __future__ import annotations
 
 import os
+import resource
 
 from enforcer.log import LOGGER
 
 # At all times: behind what people wait for, and with a tenth of a CPU next to it.
 NICENESS = 10
+_LOWEST_PRIORITY = 20  # getrlimit(2), RLIMIT_NICE: what it counts from
 # Next to a busy process SCHED_IDLE gets 3 of 1,027 parts of a CPU (kernel/sched/sched.h:
 # WEIGHT_IDLEPRIO), a turn twice a second. Who looks so late had no CPU that was idle.
 STARVED_S = 0.1
 # And has none soon: until then the machine is taken for busy.
 BUSY_FOR_S = 10.0
+
+
+def may_come_back() -> bool:
+    """Tell whether RLIMIT_NICE lets a process leave SCHED_IDLE for NICENESS, as the unit's does."""
+    limit = resource.getrlimit(resource.RLIMIT_NICE)[0]
+    return limit == resource.RLIM_INFINITY or limit >= _LOWEST_PRIORITY - NICENESS
 
 
 def ordinary() -> None:
