@@ -11,7 +11,7 @@ enum {
 	OPTION_MARK = 36,
 };
 
-static __always_inline int is_ours(const struct config *cfg, u32 mark)
+static __always_inline int is_nonce(const struct config *cfg, u32 mark)
 {
 	return mark == cfg->nonce || mark == cfg->other_nonce;
 }
@@ -68,7 +68,7 @@ int connect_mark(struct bpf_sock_ops *ops)
 		/* A mark of somebody else routes for them. Ours stays on a socket that is
 		 * connected again, to another address: that one must be learned too.
 		 */
-		if (sk->mark != 0 && !is_ours(cfg, sk->mark))
+		if (sk->mark != 0 && !is_nonce(cfg, sk->mark))
 			return 1;
 		if (learned) {
 			set_mark(ops, cfg->nonce);
@@ -79,7 +79,7 @@ int connect_mark(struct bpf_sock_ops *ops)
 		}
 	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		/* Conntrack knows the connection from here on. */
-		if (sk->mark != 0 && is_ours(cfg, sk->mark))
+		if (sk->mark != 0 && is_nonce(cfg, sk->mark))
 			set_mark(ops, 0);
 	}
 	return 1;

@@ -6,12 +6,13 @@ import sys
 
 import click
 
-from enforcer.cli.options import hide_options
+from enforcer.cli.options import any_runtime_dir_option, hide_options
 from enforcer.kernel_checks import report, suite
 
 
 @click.command(short_help="Tell whether this machine can enforce.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@any_runtime_dir_option
 @hide_options
 @click.pass_context
 def check(

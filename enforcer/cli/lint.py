@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.options import json_option
+from enforcer.cli.options import any_runtime_dir_option, json_option
 from enforcer.core.addresses import Address
 from enforcer.core.lint import PolicyText
 from enforcer.core.lint import lint as look_for_traps
@@ -25,6 +25,7 @@ ROOT = Path("/")
 @click.command()
 @click.argument("file", default=DEFAULT_POLICY)
 @json_option
+@any_runtime_dir_option
 @click.pass_context
 def lint(context: click.Context, file: str, *, as_json: bool) -> None:
     """Look for known traps in FILE, and on this machine beside it.

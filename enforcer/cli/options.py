@@ -33,6 +33,13 @@ runtime_dir_option = click.option(
     show_envvar=True,
     help="Where the daemon's control socket is.",
 )
+# Where there is one command line for all commands of an instance, it fits these too.
+any_runtime_dir_option = click.option(
+    "--runtime-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    expose_value=False,
+    help="As for other commands; this one needs no daemon.",
+)
 state_dir_option = click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),

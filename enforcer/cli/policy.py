@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import click
 
 from enforcer.cli.lint import lint
-from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.cli.options import any_runtime_dir_option, json_option, runtime_dir_option
 from enforcer.cli.suggest import suggest
 from enforcer.core.comparison import compare
 from enforcer.core.data import data_text
@@ -47,6 +47,7 @@ def policy(**_options: object) -> None:
     show_default=True,
     help="What happens to what it does not permit.",
 )
+@any_runtime_dir_option
 def init(output: str, mode: str, *, force: bool) -> None:
     """Write a policy that permits Docker Hub. Comments in it show the rest."""
     text = data_text("template.yaml")
@@ -59,6 +60,7 @@ def init(output: str, mode: str, *, force: bool) -> None:
 @policy.command()
 @click.argument("file", default=DEFAULT_POLICY)
 @json_option
+@any_runtime_dir_option
 @click.pass_context
 def validate(context: click.Context, file: str, *, as_json: bool) -> None:
     """Check FILE and report what is wrong with it.
@@ -84,6 +86,7 @@ def validate(context: click.Context, file: str, *, as_json: bool) -> None:
 @policy.command()
 @click.argument("file", default=DEFAULT_POLICY)
 @json_option
+@any_runtime_dir_option
 def show(file: str, *, as_json: bool) -> None:
     """Show what FILE permits. Presets are resolved, and equal hosts merged."""
     found = read_policy(file)
@@ -100,6 +103,7 @@ def show(file: str, *, as_json: bool) -> None:
 @click.argument("old")
 @click.argument("new", default=DEFAULT_POLICY)
 @json_option
+@any_runtime_dir_option
 def diff(old: str, new: str, *, as_json: bool) -> None:
     """Show what NEW permits and OLD does not, and the reverse.
 
@@ -123,6 +127,7 @@ def diff(old: str, new: str, *, as_json: bool) -> None:
 
 
 @policy.command()
+@any_runtime_dir_option
 def schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -121,7 +121,8 @@ def _image(text: str, shown: str) -> Image:
     found = _IMAGE.fullmatch(rest)
     if found is None or len(found[1]) > _MAX_REPOSITORY:
         raise InvalidHostname(
-            f"{quoted(shown)} is no image", "write it as for docker pull, such as ghcr.io/a/b:1"
+            f"{quoted(shown)} is no image, host, URL or address",
+            "write an image as for docker pull, such as ghcr.io/a/b:1",
         )
     pattern, port = parse_host(registry)
     if pattern.wildcard:

@@ -86,12 +86,14 @@ class Bridge:
         marking = self._marking.ids()
         self.put_back = ()
         ours = program_id(self._connect_mark)
+        attached = []
         if ours not in marking:
             self._marking.attach(self._connect_mark)
-            if self._attached:
-                self.put_back = (f"{CONNECT_MARK} was taken off cgroup {self.cgroup}",)
-            self._attached = True
-        self._note_processes()
+            attached.append(CONNECT_MARK)
+        attached += self._note_processes()
+        if self._attached:
+            self.put_back = tuple(f"{name} was taken off cgroup {self.cgroup}" for name in attached)
+        self._attached = True
         if any(self._marks(each) for each in marking if each != ours):
             # A sock_ops program can't tell network namespaces apart before Linux kernel
             # commit 6cf1770d63dd ("bpf: Allow bpf_get_netns_cookie in
@@ -102,15 +104,21 @@ class Bridge:
                 hint="give each a cgroup of its own with --cgroup",
             )
 
-    def _note_processes(self) -> None:
-        """Attach what notes processes, as far as it is not: nothing is permitted by it."""
+    def _note_processes(self) -> list[str]:
+        """Attach what notes processes, as far as it is not: nothing is permitted by it.
+
+        Returns: the names of what was attached.
+        """
         self.blind = self._refused
+        attached = []
         try:
             for hook, fd in self._noting.items():
                 if program_id(fd) not in hook.ids():
                     hook.attach(fd)
+                    attached.append(hook.program)
         except DatapathError as exc:
             self.blind = exc.message
+        return attached
 
 
 def cgroup_root(private: Path) -> Path:

@@ -132,7 +132,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._ending = Ending.OPEN
         lock = asyncio.Lock()
-        self._follower = Follower(enforcement, lock, problems)
+        self._follower = Follower(enforcement, datapath.firewall.port, lock, problems)
         self._denials = DenialLog(
             Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
         )

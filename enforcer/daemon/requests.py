@@ -44,13 +44,20 @@ from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
 
+# Of a command that is called in a wrong way.
+EXIT_USAGE = 2
+
 
 class UnknownHost(EnforcerError):
     """What was asked for is no host name."""
 
+    exit_code = EXIT_USAGE
+
 
 class NoNumber(EnforcerError):
     """What was given as one is none."""
+
+    exit_code = EXIT_USAGE
 
 
 class Requests:

@@ -48,6 +48,11 @@ class Firewall:
         # What it is unless somebody else commits something.
         self._generation: int | None = None
 
+    @property
+    def port(self) -> int:
+        """The netlink port that `program` and `delete` speak from."""
+        return self._elements.port
+
     def close(self) -> None:
         """Close the netlink sockets; the table stays."""
         self._elements.close()

@@ -64,6 +64,8 @@ class ElementSocket:
         # Or every error carries a copy of the message it is about.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
+        # As the kernel numbers it.
+        self.port = int(self._socket.getsockname()[0])
         self._sequence = itertools.count(1)
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
+from pathlib import Path
 
 from enforcer.log import LOGGER
 
@@ -18,6 +20,10 @@ _LOWEST_PRIORITY = 20  # getrlimit(2), RLIMIT_NICE: what it counts from
 # Next to a busy process SCHED_IDLE gets 3 of 1,027 parts of a CPU (kernel/sched/sched.h:
 # WEIGHT_IDLEPRIO), a turn twice a second. Who looks so late had no CPU that was idle.
 STARVED_S = 0.1
+# With ten busy ones on its CPU the next turn is ten seconds away, and no other thread of ours can
+# do anything about it: this one may hold Python's lock. So among more than so many on each CPU it
+# never steps back.
+CROWD = 2
 # And has none soon: until then the machine is taken for busy.
 BUSY_FOR_S = 10.0
 
@@ -33,21 +39,36 @@ def ordinary() -> None:
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-class Courtesy:
-    """Lets everybody else run before the calling thread while answers come."""
+def crowded() -> bool:
+    """Tell whether more threads want to run than are good company for one of SCHED_IDLE."""
+    try:
+        # proc(5): "0.20 0.18 0.12 1/80 11206", the fourth of which begins with those that run.
+        running = Path("/proc/loadavg").read_text("ascii").split()[3].partition("/")[0]
+    except OSError:
+        return True
+    return int(running) > CROWD * len(os.sched_getaffinity(0))
 
-    def __init__(self) -> None:
+
+class Courtesy:
+    """Lets everybody else run before the calling thread while answers come.
+
+    Args:
+        crowded: whether too many want to run for that.
+    """
+
+    def __init__(self, crowded: Callable[[], bool] = crowded) -> None:
+        self._crowded = crowded
         self._busy_until = 0.0
         self._behind = False
 
     def begin(self, now: float) -> None:
         """Step back behind all others at *now*, in monotonic seconds, where there is room."""
-        if now >= self._busy_until and not self._behind:
+        if now >= self._busy_until and not self._behind and not self._crowded():
             self._behind = _scheduled(os.SCHED_IDLE)
 
     def starving(self, late_s: float, now: float) -> None:
         """Hear at *now* that something was done *late_s* after its time."""
-        if self._behind and late_s > STARVED_S:
+        if self._behind and (late_s > STARVED_S or self._crowded()):
             self._busy_until = now + BUSY_FOR_S
             self.end()
 

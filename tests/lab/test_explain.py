@@ -107,6 +107,6 @@ def test_an_address_that_nobody_answered_with_is_denied(enforcer: Enforcer) -> N
 def test_what_is_no_target_is_one_error(enforcer: Enforcer) -> None:
     """On standard error, with what to write."""
     done = enforcer.cli("explain", "Not/An Image", check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "is no image" in done.stderr
     assert "hint: " in done.stderr

@@ -56,3 +56,27 @@ def test_the_runtime_directory_is_named_before_or_after_the_command(
     )
     assert done.returncode == 3
     assert f'no enforcer listens at "{used}/control.sock"' in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check",),
+        ("policy", "schema"),
+        ("policy", "validate", "/nowhere/policy.yaml"),
+        ("policy", "show", "/nowhere/policy.yaml"),
+        ("policy", "diff", "/nowhere/policy.yaml", "/nowhere/policy.yaml"),
+        ("policy", "lint", "/nowhere/policy.yaml"),
+    ],
+)
+def test_every_command_takes_a_runtime_directory(arguments: tuple[str, ...]) -> None:
+    """Those that need no daemon, too: whoever calls them for an instance calls all alike."""
+    without = subprocess.run((ENFORCER, *arguments), capture_output=True, check=False, text=True)
+    done = subprocess.run(
+        (ENFORCER, *arguments, "--runtime-dir", "/nowhere"),
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (without.returncode, without.stderr)
+    assert "No such option" not in done.stderr
