@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chaos.judgement import Cut, Swing, Window
-from chaos.kinds import FRESH, SWINGS, policy
+from chaos.kinds import BARE, FAMILIES, FRESH, LIVE_PORT, SWINGS, policy
 from chaos.plan import Step
 from chaos.world import PLACES, RESOLVER_PAIRS
 from enforcer.core.interfaces import Program
@@ -30,6 +30,7 @@ PAUSE_S = 5.0
 # its time.
 REPAIRED_WITHIN_S = 6.0
 _GIVE_UP_S = 60.0
+_DENIAL, _TRACEBACK = ": registry access to ", "Traceback"
 _ANSWER_TIMEOUT_S = 0.2
 # An admin's own ruleset, put in force as distributions do it: with all others flushed.
 _OTHER_RULESET = """\
@@ -60,12 +61,14 @@ class Record:
     Attributes:
         events: kind and target of each, and when it began and ended, in monotonic seconds.
         complaints: of daemons that ended by themselves or met an error of their own.
+        log: what daemons logged, but for denials.
     """
 
     windows: list[Window] = field(default_factory=list)
     swings: list[Swing] = field(default_factory=list)
     events: list[tuple[str, str, float, float]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
 
 
 class Stage:
@@ -106,12 +109,14 @@ class Stage:
         number = len(self.record.events)
         if (status := self.enforcer.process.poll()) is not None:
             self.record.complaints.append(f"event {number}: the daemon ended, status {status}")
-        self._look_at_log()
 
-    def _look_at_log(self) -> None:
-        if "Traceback" in self.enforcer.log:
-            number = len(self.record.events)
-            self.record.complaints.append(f"event {number}: {self.enforcer.log}")
+    def part(self) -> None:
+        """Read the log of a daemon that has ended, or is to be killed."""
+        lines = [line for line in self.enforcer.log.splitlines() if _DENIAL not in line]
+        number = len(self.record.events)
+        if any(_TRACEBACK in line for line in lines):
+            self.record.complaints.append(f"event {number}: the daemon met an error of its own")
+        self.record.log += (f"{number} {line}" for line in lines)
 
     @contextlib.contextmanager
     def _cut(
@@ -125,14 +130,14 @@ class Stage:
         self.record.windows.append(window)
 
     def _kill(self, step: Step) -> None:
-        self.look()
         self.enforcer.kill()
+        self.part()
         time.sleep(step.lasts_s)
         self.enforcer.start()
 
     def _upgrade(self, step: Step) -> None:
-        self.look()
         self.enforcer.kill()
+        self.part()
         time.sleep(step.lasts_s)
         self.enforcer = Enforcer(self._net, policy(self._swing))
         self.enforcer.start()
@@ -146,7 +151,7 @@ class Stage:
     def _restart(self, _: Step) -> None:
         with self._cut(Cut.ALL):
             self.enforcer.stop()
-            self._look_at_log()
+            self.part()
             self.enforcer.start()
 
     def _reload(self, _: Step) -> None:
@@ -156,9 +161,27 @@ class Stage:
         self.record.swings.append(Swing(time.monotonic(), SWINGS[self._swing]))
 
     def _flush(self, _: Step) -> None:
-        with self._cut(Cut.TABLE, bound_s=REPAIRED_WITHIN_S):
-            self._net.host.nft(_OTHER_RULESET)
-            until(self._firewall.judges, _GIVE_UP_S, "the table to be put back")
+        with self._cut(Cut.BEGUN, bound_s=REPAIRED_WITHIN_S), contextlib.ExitStack() as stack:
+            with self._cut(Cut.TABLE, bound_s=REPAIRED_WITHIN_S):
+                self._net.host.nft(_OTHER_RULESET)
+                begun = [
+                    stack.enter_context(each)
+                    for family in FAMILIES
+                    for each in self._canary(BARE.address(family, 0))
+                ]
+                until(self._firewall.judges, _GIVE_UP_S, "the table to be put back")
+            until(lambda: not any(map(_echoes, begun)), _GIVE_UP_S, "what began to be ended")
+
+    def _canary(self, address: str) -> tuple[socket.socket, ...]:
+        """Return a connection to *address*, if it can still be made."""
+
+        def connect() -> tuple[socket.socket, ...]:
+            try:
+                return (socket.create_connection((address, LIVE_PORT), _ANSWER_TIMEOUT_S),)
+            except OSError:
+                return ()
+
+        return self._net.host.call(connect)
 
     def _qdisc(self, step: Step) -> None:
         # Made and used on one thread, which is in the namespace.
@@ -207,6 +230,14 @@ class Stage:
     def _namespace(self, place: str) -> Namespace:
         namespace: Namespace = getattr(self._net, place)
         return namespace
+
+
+def _echoes(sock: socket.socket) -> bool:
+    try:
+        sock.send(b"?")
+        return bool(sock.recv(1))
+    except OSError:
+        return False
 
 
 def _programs(filters: Filters) -> Mapping[int, frozenset[Program]]:

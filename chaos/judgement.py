@@ -17,6 +17,7 @@ class Cut(Enum):
     """What an event cut, by which it excuses something."""
 
     TABLE = "the table"  # whatever leaves, leaves
+    BEGUN = "what began then"  # it lives until it is ended
     ALL = "all of it"  # likewise; then begins what was not asked for while it was learned
     LEARNING = "the programs"  # what was not known before is not learned
     RESOLVER = "the resolvers"  # the new one is not trusted yet
@@ -52,6 +53,7 @@ class Attempt:
 
     Attributes:
         again: it went to an address that its kind had before.
+        live: it was there before, and should have been of use now.
     """
 
     place: str
@@ -62,11 +64,17 @@ class Attempt:
     address: str
     again: bool
     outcome: str
+    live: bool = False
 
     @property
     def made(self) -> bool:
-        """Whether it was made."""
-        return self.outcome.startswith("connected")
+        """Whether it was made, or was of use."""
+        return self.outcome.startswith(("connected", "echoed"))
+
+    @property
+    def name(self) -> str:
+        """The kind, in reports."""
+        return self.kind.name + " again" * self.again + " live" * self.live
 
 
 @dataclass(frozen=True)
@@ -121,12 +129,15 @@ class Judge:
         return tuple(sorted(found, key=lambda fault: fault.at))
 
     def _failed(self, attempt: Attempt) -> Fault | None:
-        if attempt.outcome == "connected" or attempt.again:
+        if attempt.outcome in {"connected", "echoed"} or attempt.again:
             return None
         if not self._permitted(attempt.kind, attempt.began, attempt.ended):
             return None
         cuts = {Cut.LINK, Cut.ALL}
-        if attempt.kind is not KNOWN:
+        if attempt.live:
+            # What a listed host has is known before enforcement begins.
+            cuts = {Cut.LINK} if attempt.kind is KNOWN else cuts
+        elif attempt.kind is not KNOWN:
             cuts |= {Cut.LEARNING, Cut.RESOLVER}
         elif attempt.outcome != "ECONNREFUSED":
             # Linux takes the interface's queues away with a clsact qdisc (net/sched/sch_api.c:
@@ -138,7 +149,8 @@ class Judge:
     def _passed(self, attempt: Attempt) -> Fault | None:
         if not attempt.made or not self._denied(attempt.kind, attempt.began, attempt.ended):
             return None
-        window = self._window({Cut.TABLE, Cut.ALL}, attempt.began, attempt.ended, attempt.place)
+        cuts = {Cut.TABLE, Cut.ALL} | ({Cut.BEGUN} if attempt.live else set())
+        window = self._window(cuts, attempt.began, attempt.ended, attempt.place)
         return _fault(PASSED, attempt, window)
 
     def _arrived(self, arrival: Arrival) -> Fault | None:
@@ -176,18 +188,24 @@ class Judge:
 
 
 def _fault(what: str, attempt: Attempt, window: Window | None) -> Fault:
-    name = f"{attempt.kind.name} again" if attempt.again else attempt.kind.name
-    at = attempt.began
+    at, name = attempt.began, attempt.name
     return Fault(what, attempt.place, at, name, attempt.address, attempt.outcome, window)
 
 
 def read_attempt(place: str, line: str) -> Attempt:
-    """Return the attempt that a line of a prober in *place* tells of."""
+    """Return the attempt that a line of a prober or keeper in *place* tells of."""
     kind, family, began, ended, address, outcome = line.rstrip("\n").split(" ", 5)
-    again = address.endswith("*")
-    address = address.rstrip("*")
-    kinds = KINDS[kind]
-    return Attempt(place, kinds, int(family), float(began), float(ended), address, again, outcome)
+    return Attempt(
+        place=place,
+        kind=KINDS[kind],
+        family=int(family),
+        began=float(began),
+        ended=float(ended),
+        address=address.rstrip("*+"),
+        again=address.endswith("*"),
+        outcome=outcome,
+        live=address.endswith("+"),
+    )
 
 
 def read_arrival(line: str) -> Arrival:

@@ -102,12 +102,12 @@ def soak(minutes: float, rate: float, seed: int, fill: float = 1.0) -> Soak:
                         stage.perform(Step("reload", "", 0.0, 0.0))
                         due[what] += RELOAD_EVERY_S
             stage.look()
-            probed = found(stage.record, began, *scripts)
+            stage.part()
+            probed = found(stage.record, began, scripts)
             return Soak(times_s, figures, next(containers), wrong, probed)
         finally:
             stage.close()
             enforcer.kill()
-            sys.stderr.write(enforcer.log[-2000:])
 
 
 def table(result: Soak) -> Table:

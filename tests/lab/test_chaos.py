@@ -76,9 +76,10 @@ def test_a_broken_firewall_is_found_out() -> None:
     with world() as net:
         net.host.nft(BROKEN)
         with probing(net, RATE, SEED) as scripts:
-            witness, _ = scripts
-            until(lambda: witness.output.stat().st_size > 10_000, 30, "packets in the world")
-    outcome = found(Record(swings=[Swing(0.0, SWINGS[0])]), 0.0, *scripts)
+            until(
+                lambda: scripts.witness.output.stat().st_size > 10_000, 30, "packets in the world"
+            )
+    outcome = found(Record(swings=[Swing(0.0, SWINGS[0])]), 0.0, scripts)
     wrong = {(fault.what, fault.where, fault.kind) for fault in outcome.unexcused}
     assert wrong >= {
         (PASSED, where, kind) for where in (*PLACES, "world") for kind in ("bare", "other")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chaos.judgement import (
@@ -29,6 +31,7 @@ JUDGE = Judge(
         Window(Cut.LINK, PLACES, 40.0, 41.0, None, 3),
         Window(Cut.POLICY, PLACES, 50.0, 51.0, None, 4),
         Window(Cut.ALL, PLACES, 60.0, 61.0, None, 5),
+        Window(Cut.BEGUN, PLACES, 10.0, 11.5, 5.0, 0),
     ),
     (Swing(0.0, FIRST), Swing(51.0, SECOND)),
 )
@@ -41,6 +44,11 @@ def attempt(
 ) -> Attempt:
     """Return one that took a tenth of a second."""
     return Attempt(place, kind, 4, began, began + 0.1, kind.address(4, 7), again, outcome)
+
+
+def live(kind: Kind, began: float, outcome: str) -> Attempt:
+    """Return one that was there before."""
+    return replace(attempt(kind, began, outcome), live=True)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +88,21 @@ def attempt(
         (attempt(SECOND, 52, "ECONNREFUSED", again=True), FAILED, FINE),
         (attempt(KNOWN, 60.5, "ECONNREFUSED"), FAILED, EXCUSED),
         (attempt(OTHER, 60.5, "connected"), PASSED, EXCUSED),
+        (live(KNOWN, 5, "echoed"), FAILED, FINE),
+        (live(KNOWN, 5, "ECONNRESET"), FAILED, WRONG),
+        (live(KNOWN, 40.5, "no echo"), FAILED, EXCUSED),
+        (live(KNOWN, 20.5, "no echo"), FAILED, WRONG),
+        # A stop forgets what names had led to, and knows what listed hosts have.
+        (live(FIRST, 60.5, "ECONNRESET"), FAILED, FINE),
+        (live(SECOND, 60.5, "ECONNRESET"), FAILED, EXCUSED),
+        (live(KNOWN, 60.5, "ECONNRESET"), FAILED, WRONG),
+        # What a reload takes away takes its connections with it.
+        (live(FIRST, 52, "echoed"), PASSED, WRONG),
+        (live(FIRST, 52, "ECONNRESET"), PASSED, FINE),
+        # What began without a table is ended after there is one again.
+        (live(SECOND, 11.2, "echoed"), PASSED, EXCUSED),
+        (live(SECOND, 11.6, "echoed"), PASSED, WRONG),
+        (attempt(SECOND, 11.2, "connected"), PASSED, WRONG),
     ],
 )
 def test_an_attempt_is_judged_by_what_was_cut(
@@ -140,4 +163,6 @@ def test_lines_of_the_scripts_are_read() -> None:
     assert read == Attempt(
         "host", FIRST, 6, 1.5, 2.5, "2001:db8:5:a::1", again=True, outcome="query unanswered"
     )
+    kept = read_attempt("host", "known 4 1.5 2.5 198.18.0.1+ ECONNRESET\n")
+    assert (kept.address, kept.live, kept.name) == ("198.18.0.1", True, "known live")
     assert read_arrival("3.25 198.18.128.1\n") == Arrival(3.25, "198.18.128.1")
