@@ -20,7 +20,7 @@ from enforcer.core.interfaces import Program
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from tests.lab.client import query
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import STOP_TIMEOUT_S, Enforcer
 from tests.lab.namespace import Namespace
 from tests.lab.topology import BRIDGE, UPLINK, Topology
 from tests.lab.wait import until
@@ -136,8 +136,7 @@ class Stage:
         self.enforcer.start()
 
     def _upgrade(self, step: Step) -> None:
-        self.enforcer.kill()
-        self.part()
+        self._terminate()
         time.sleep(step.lasts_s)
         self.enforcer = Enforcer(self._net, policy(self._swing))
         self.enforcer.start()
@@ -149,10 +148,14 @@ class Stage:
         os.kill(pid, signal.SIGCONT)
 
     def _restart(self, _: Step) -> None:
-        with self._cut(Cut.ALL):
-            self.enforcer.stop()
-            self.part()
-            self.enforcer.start()
+        self._terminate()
+        self.enforcer.start()
+
+    def _terminate(self) -> None:
+        """End the daemon as `systemctl restart` does."""
+        self.enforcer.process.send_signal(signal.SIGTERM)
+        self.enforcer.process.wait(STOP_TIMEOUT_S)
+        self.part()
 
     def _reload(self, _: Step) -> None:
         self._swing = 1 - self._swing

@@ -6,7 +6,7 @@ they arrived in, and what was cut by who cut it and saw it whole again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,7 +18,6 @@ class Cut(Enum):
 
     TABLE = "the table"  # whatever leaves, leaves
     BEGUN = "what began then"  # it lives until it is ended
-    ALL = "all of it"  # likewise; then begins what was not asked for while it was learned
     LEARNING = "the programs"  # what was not known before is not learned
     RESOLVER = "the resolvers"  # the new one is not trusted yet
     LINK = "the link"
@@ -121,7 +120,7 @@ class Judge:
         self._windows = windows
         self._swings = swings
 
-    def faults(self, attempts: Iterable[Attempt], arrivals: Iterable[Arrival]) -> tuple[Fault, ...]:
+    def faults(self, attempts: Sequence[Attempt], arrivals: Sequence[Arrival]) -> tuple[Fault, ...]:
         """Return what must not be, excused or not, by time."""
         found = [f for each in attempts if (f := self._failed(each))]
         found += [f for each in attempts if (f := self._passed(each))]
@@ -133,23 +132,14 @@ class Judge:
             return None
         if not self._permitted(attempt.kind, attempt.began, attempt.ended):
             return None
-        cuts = {Cut.LINK, Cut.ALL}
-        if attempt.live:
-            # What a listed host has is known before enforcement begins.
-            cuts = {Cut.LINK} if attempt.kind is KNOWN else cuts
-        elif attempt.kind is not KNOWN:
-            cuts |= {Cut.LEARNING, Cut.RESOLVER}
-        elif attempt.outcome != "ECONNREFUSED":
-            # Linux takes the interface's queues away with a clsact qdisc (net/sched/sch_api.c:
-            # qdisc_graft): what leaves at that moment is lost.
-            cuts.add(Cut.LEARNING)
+        cuts = _needed(attempt)
         window = self._window(cuts, attempt.began, attempt.ended, attempt.place)
         return _fault(FAILED, attempt, window)
 
     def _passed(self, attempt: Attempt) -> Fault | None:
         if not attempt.made or not self._denied(attempt.kind, attempt.began, attempt.ended):
             return None
-        cuts = {Cut.TABLE, Cut.ALL} | ({Cut.BEGUN} if attempt.live else set())
+        cuts = {Cut.TABLE, Cut.BEGUN} if attempt.live else {Cut.TABLE}
         window = self._window(cuts, attempt.began, attempt.ended, attempt.place)
         return _fault(PASSED, attempt, window)
 
@@ -158,7 +148,7 @@ class Judge:
         name = kind.name if kind else "nothing known"
         if kind and not self._denied(kind, arrival.at, arrival.at):
             return None
-        window = self._window({Cut.TABLE, Cut.ALL}, arrival.at, arrival.at)
+        window = self._window({Cut.TABLE}, arrival.at, arrival.at)
         return Fault(PASSED, "world", arrival.at, name, arrival.address, "arrived", window)
 
     def _permitted(self, kind: Kind, began: float, ended: float) -> bool:
@@ -185,6 +175,17 @@ class Judge:
             if window.cut in cuts and overlaps and place in (None, *window.places):
                 return window
         return None
+
+
+def _needed(attempt: Attempt) -> Collection[Cut]:
+    """Return what *attempt* could not do without."""
+    if attempt.live:
+        return {Cut.LINK}
+    if attempt.kind is not KNOWN:
+        return {Cut.LINK, Cut.LEARNING, Cut.RESOLVER}
+    # Linux takes an interface's queues away with its clsact qdisc (net/sched/sch_api.c,
+    # qdisc_graft): what leaves at that moment is lost, but nothing is refused.
+    return {Cut.LINK} if attempt.outcome == "ECONNREFUSED" else {Cut.LINK, Cut.LEARNING}
 
 
 def _fault(what: str, attempt: Attempt, window: Window | None) -> Fault:

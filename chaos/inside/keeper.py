@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 
-from chaos.inside.prober import Resolvers
+from chaos.inside.resolvers import Resolvers
 from chaos.kinds import FAMILIES, KNOWN, LIVE_PORT, SWINGS, Kind
 from tests.lab.client import query
 

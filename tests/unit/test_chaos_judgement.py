@@ -30,7 +30,6 @@ JUDGE = Judge(
         Window(Cut.RESOLVER, PLACES, 30.0, 31.0, 5.0, 2),
         Window(Cut.LINK, PLACES, 40.0, 41.0, None, 3),
         Window(Cut.POLICY, PLACES, 50.0, 51.0, None, 4),
-        Window(Cut.ALL, PLACES, 60.0, 61.0, None, 5),
         Window(Cut.BEGUN, PLACES, 10.0, 11.5, 5.0, 0),
     ),
     (Swing(0.0, FIRST), Swing(51.0, SECOND)),
@@ -86,16 +85,10 @@ def live(kind: Kind, began: float, outcome: str) -> Attempt:
         (attempt(SECOND, 52, "ECONNREFUSED"), FAILED, WRONG),
         # What an address was before, it need not be for the same name again.
         (attempt(SECOND, 52, "ECONNREFUSED", again=True), FAILED, FINE),
-        (attempt(KNOWN, 60.5, "ECONNREFUSED"), FAILED, EXCUSED),
-        (attempt(OTHER, 60.5, "connected"), PASSED, EXCUSED),
         (live(KNOWN, 5, "echoed"), FAILED, FINE),
         (live(KNOWN, 5, "ECONNRESET"), FAILED, WRONG),
         (live(KNOWN, 40.5, "no echo"), FAILED, EXCUSED),
         (live(KNOWN, 20.5, "no echo"), FAILED, WRONG),
-        # A stop forgets what names had led to, and knows what listed hosts have.
-        (live(FIRST, 60.5, "ECONNRESET"), FAILED, FINE),
-        (live(SECOND, 60.5, "ECONNRESET"), FAILED, EXCUSED),
-        (live(KNOWN, 60.5, "ECONNRESET"), FAILED, WRONG),
         # What a reload takes away takes its connections with it.
         (live(FIRST, 52, "echoed"), PASSED, WRONG),
         (live(FIRST, 52, "ECONNRESET"), PASSED, FINE),
@@ -129,7 +122,6 @@ def test_an_attempt_is_judged_by_what_was_cut(
         (5, SECOND, WRONG),
         (50.5, FIRST, FINE),
         (52, FIRST, WRONG),
-        (60.5, BARE, EXCUSED),
     ],
 )
 def test_a_packet_in_the_world_is_judged_by_its_moment(
