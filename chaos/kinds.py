@@ -89,6 +89,7 @@ def policy(swing: int) -> str:
     listed = f'  - "*.{FRESH.zone}"\n' + "".join(
         f'  - {{host: "{host}", ports: [{PORT}, {LIVE_PORT}]}}\n' for host in kept
     )
-    # Lifetimes short enough that elements expire all the time.
-    times = "dns: {min_ttl: 5, grace: 10}"
+    # Lifetimes short enough that elements expire all the time, and long enough for listed hosts
+    # to be looked up again on a machine that is busy.
+    times = "dns: {min_ttl: 5, grace: 40}"
     return f"version: 1\norganization: chaos\n{times}\nhosts:\n{listed}"

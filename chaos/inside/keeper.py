@@ -13,6 +13,7 @@ import argparse
 import errno
 import itertools
 import json
+import math
 import socket
 import sys
 import threading
@@ -24,6 +25,8 @@ from chaos.kinds import FAMILIES, KNOWN, LIVE_PORT, SWINGS, Kind
 from tests.lab.client import query
 
 _EVERY_S = 0.2
+# Those to names, for less than their addresses are open: what ends is ended for the name's sake.
+_KEPT_S = 20.0
 _PATIENCE_S = 2.0
 # A link may be down for two seconds, and TCP waits as long again before it tries once more.
 _ECHO_WITHIN_S = 15.0
@@ -86,8 +89,11 @@ class Keeper:
     def _live(self, sock: socket.socket, kind: Kind, family: int, address: str) -> None:
         sock.settimeout(_ECHO_WITHIN_S)
         outcome, lived = "echoed", time.monotonic()
+        until = lived + _KEPT_S if kind.asks else math.inf
         while outcome == "echoed" and not self._done.wait(_EVERY_S):
             sent = time.monotonic()
+            if sent > until:
+                return
             try:
                 sock.send(b"?")
                 outcome = "echoed" if sock.recv(1) else "closed"
