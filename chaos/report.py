@@ -37,13 +37,23 @@ def _tables(outcome: Outcome) -> Iterator[Table]:
 
 def goals(outcome: Outcome) -> list[Goal]:
     """Return what is to be reached, and whether it is."""
+    return [*right(outcome), *in_time(outcome)]
+
+
+def right(outcome: Outcome) -> list[Goal]:
+    """Return the goals that no load of a machine is an excuse for."""
     unexcused = Counter(fault.what for fault in outcome.unexcused)
-    found = [
+    return [
         _none("denied connections that passed", unexcused[PASSED]),
         _none("permitted connections that failed", unexcused[FAILED]),
         _none("daemons that died or erred", len(outcome.record.complaints)),
         _none("packets that the witness missed", outcome.missed),
     ]
+
+
+def in_time(outcome: Outcome) -> list[Goal]:
+    """Return the goals that what was cut is whole again in time."""
+    found = []
     for cut, figure in _REPAIRED.items():
         mine = [window for window in outcome.record.windows if window.cut is cut]
         if mine:

@@ -19,6 +19,7 @@ from chaos.graph import svg
 from chaos.kinds import FRESH, policy
 from chaos.newcomer import connects
 from chaos.plan import Step
+from chaos.report import document
 from chaos.run import Outcome, found
 from chaos.samples import DESCRIPTORS, FIGURES, RESIDENT, THREADS, Sampler
 from chaos.trend import per_hour
@@ -175,7 +176,12 @@ def main() -> int:
         drawn = svg(title, result.times_s, result.figures, reloads)
         options.svg.write_text(drawn, encoding="utf-8")
     if options.json:
-        whole = {"machine": machine, "times_s": result.times_s, "figures": result.figures}
+        whole = {
+            "machine": machine,
+            "times_s": result.times_s,
+            "figures": result.figures,
+            "probed": document(result.probed),
+        }
         options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return int(not all(goal.met for goal in reached))
 

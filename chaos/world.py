@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from chaos.kinds import Kind
 from tests.lab.namespace import CommandFailed, Namespace
-from tests.lab.topology import RESOLVERS, UPLINK, Topology, topology
+from tests.lab.topology import BRIDGE, RESOLVERS, UPLINK, Topology, topology
 from tests.lab.wait import until
 
 CHECKOUT = Path(__file__).parents[1]
@@ -58,6 +58,10 @@ def world() -> Iterator[Topology]:
             net.world.ip(
                 f"address add {ipv4}/24 dev {UPLINK}", f"address add {ipv6}/64 dev {UPLINK} nodad"
             )
+        # As Docker does: a bridge has the least address of its ports otherwise, and another one
+        # when a container comes.
+        (bridge,) = json.loads(net.host.run("ip", "-j", "link", "show", BRIDGE).stdout)
+        net.host.ip(f"link set {BRIDGE} address {bridge['address']}")
         addresses = (address for pair in RESOLVER_PAIRS for address in pair)
         stack.enter_context(started(net.world, "responder", *addresses))
         stack.enter_context(started(net.world, "acceptor"))
