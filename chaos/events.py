@@ -7,20 +7,18 @@ import functools
 import itertools
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from chaos.conditions import answered, connection, echoes, kept, programs
 from chaos.judgement import Cut, Swing, Window
-from chaos.kinds import FRESH, SWINGS, policy
+from chaos.kinds import BARE, FAMILIES, FRESH, KNOWN, SWINGS, policy
 from chaos.plan import Step
 from chaos.world import PLACES, RESOLVER_PAIRS
-from enforcer.core.interfaces import Program
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
-from tests.lab.client import query
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import STOP_TIMEOUT_S, Enforcer
 from tests.lab.namespace import Namespace
 from tests.lab.topology import BRIDGE, UPLINK, Topology
 from tests.lab.wait import until
@@ -30,7 +28,7 @@ PAUSE_S = 5.0
 # its time.
 REPAIRED_WITHIN_S = 6.0
 _GIVE_UP_S = 60.0
-_ANSWER_TIMEOUT_S = 0.2
+_DENIAL, _TRACEBACK = ": registry access to ", "Traceback"
 # An admin's own ruleset, put in force as distributions do it: with all others flushed.
 _OTHER_RULESET = """\
 flush ruleset
@@ -60,12 +58,14 @@ class Record:
     Attributes:
         events: kind and target of each, and when it began and ended, in monotonic seconds.
         complaints: of daemons that ended by themselves or met an error of their own.
+        log: what daemons logged, but for denials.
     """
 
     windows: list[Window] = field(default_factory=list)
     swings: list[Swing] = field(default_factory=list)
     events: list[tuple[str, str, float, float]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
 
 
 class Stage:
@@ -106,12 +106,14 @@ class Stage:
         number = len(self.record.events)
         if (status := self.enforcer.process.poll()) is not None:
             self.record.complaints.append(f"event {number}: the daemon ended, status {status}")
-        self._look_at_log()
 
-    def _look_at_log(self) -> None:
-        if "Traceback" in self.enforcer.log:
-            number = len(self.record.events)
-            self.record.complaints.append(f"event {number}: {self.enforcer.log}")
+    def part(self) -> None:
+        """Read the log of a daemon that has ended, or is to be killed."""
+        lines = [line for line in self.enforcer.log.splitlines() if _DENIAL not in line]
+        number = len(self.record.events)
+        if any(_TRACEBACK in line for line in lines):
+            self.record.complaints.append(f"event {number}: the daemon met an error of its own")
+        self.record.log += (f"{number} {line}" for line in lines)
 
     @contextlib.contextmanager
     def _cut(
@@ -125,14 +127,13 @@ class Stage:
         self.record.windows.append(window)
 
     def _kill(self, step: Step) -> None:
-        self.look()
         self.enforcer.kill()
+        self.part()
         time.sleep(step.lasts_s)
         self.enforcer.start()
 
     def _upgrade(self, step: Step) -> None:
-        self.look()
-        self.enforcer.kill()
+        self._terminate()
         time.sleep(step.lasts_s)
         self.enforcer = Enforcer(self._net, policy(self._swing))
         self.enforcer.start()
@@ -144,10 +145,14 @@ class Stage:
         os.kill(pid, signal.SIGCONT)
 
     def _restart(self, _: Step) -> None:
-        with self._cut(Cut.ALL):
-            self.enforcer.stop()
-            self._look_at_log()
-            self.enforcer.start()
+        self._terminate()
+        self.enforcer.start()
+
+    def _terminate(self) -> None:
+        """End the daemon as `systemctl restart` does."""
+        self.enforcer.process.send_signal(signal.SIGTERM)
+        self.enforcer.process.wait(STOP_TIMEOUT_S)
+        self.part()
 
     def _reload(self, _: Step) -> None:
         self._swing = 1 - self._swing
@@ -156,9 +161,22 @@ class Stage:
         self.record.swings.append(Swing(time.monotonic(), SWINGS[self._swing]))
 
     def _flush(self, _: Step) -> None:
-        with self._cut(Cut.TABLE, bound_s=REPAIRED_WITHIN_S):
-            self._net.host.nft(_OTHER_RULESET)
-            until(self._firewall.judges, _GIVE_UP_S, "the table to be put back")
+        with self._cut(Cut.BEGUN, bound_s=REPAIRED_WITHIN_S):
+            with contextlib.ExitStack() as stack:
+                with self._cut(Cut.TABLE, bound_s=REPAIRED_WITHIN_S):
+                    self._net.host.nft(_OTHER_RULESET)
+                    begun = [
+                        stack.enter_context(each)
+                        for family in FAMILIES
+                        for each in connection(self._net.host, BARE.address(family, 0))
+                    ]
+                    until(self._firewall.judges, _GIVE_UP_S, "the table to be put back")
+                until(lambda: not any(map(echoes, begun)), _GIVE_UP_S, "what began to be ended")
+            until(self._nobody_keeps, _GIVE_UP_S, "nobody to keep what is not permitted")
+
+    def _nobody_keeps(self) -> bool:
+        permitted = {KNOWN, SWINGS[self._swing]}
+        return all(kept(self._namespace(place)) <= permitted for place in PLACES)
 
     def _qdisc(self, step: Step) -> None:
         # Made and used on one thread, which is in the namespace.
@@ -166,10 +184,10 @@ class Stage:
 
     def _without_qdisc(self, device: str) -> None:
         with contextlib.closing(Filters()) as filters:
-            before = _programs(filters)
+            before = programs(filters)
             with self._cut(Cut.LEARNING, _BEHIND[device], REPAIRED_WITHIN_S):
                 self._net.host.run("tc", "qdisc", "del", "dev", device, "clsact")
-                until(lambda: _programs(filters) == before, _GIVE_UP_S, "the filters to be back")
+                until(lambda: programs(filters) == before, _GIVE_UP_S, "the filters to be back")
 
     def _link(self, step: Step) -> None:
         places = _BEHIND[step.target]
@@ -189,27 +207,13 @@ class Stage:
 
     def _until_answered(self, places: Collection[str]) -> None:
         for place, resolver in itertools.product(places, RESOLVER_PAIRS[self._pair]):
-            answered = functools.partial(self._answered, self._namespace(place), resolver)
+            answered = functools.partial(self._answered, place, resolver)
             until(answered, _GIVE_UP_S, f"{resolver} to answer in {place}")
 
-    def _answered(self, namespace: Namespace, resolver: str) -> bool:
-        family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
+    def _answered(self, place: str, resolver: str) -> bool:
         self._asked += 1
-        with namespace.call(lambda: socket.socket(family, socket.SOCK_DGRAM)) as sock:
-            sock.settimeout(_ANSWER_TIMEOUT_S)
-            try:
-                sock.connect((resolver, 53))
-                sock.send(query(1, f"check{self._asked}.{FRESH.zone}", 1))
-                return bool(sock.recv(512))
-            except OSError:
-                return False
+        return answered(self._namespace(place), resolver, f"check{self._asked}.{FRESH.zone}")
 
     def _namespace(self, place: str) -> Namespace:
         namespace: Namespace = getattr(self._net, place)
         return namespace
-
-
-def _programs(filters: Filters) -> Mapping[int, frozenset[Program]]:
-    """Return the programs on interfaces, by index; another daemon's have other ids."""
-    found = filters.attached().items()
-    return {index: frozenset(program for program, _ in there) for index, there in found}

@@ -6,7 +6,7 @@ they arrived in, and what was cut by who cut it and saw it whole again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +17,7 @@ class Cut(Enum):
     """What an event cut, by which it excuses something."""
 
     TABLE = "the table"  # whatever leaves, leaves
-    ALL = "all of it"  # likewise; then begins what was not asked for while it was learned
+    BEGUN = "what began then"  # it lives until it is ended
     LEARNING = "the programs"  # what was not known before is not learned
     RESOLVER = "the resolvers"  # the new one is not trusted yet
     LINK = "the link"
@@ -52,6 +52,7 @@ class Attempt:
 
     Attributes:
         again: it went to an address that its kind had before.
+        live: it was there before, and should have been of use now.
     """
 
     place: str
@@ -62,11 +63,17 @@ class Attempt:
     address: str
     again: bool
     outcome: str
+    live: bool = False
 
     @property
     def made(self) -> bool:
-        """Whether it was made."""
-        return self.outcome.startswith("connected")
+        """Whether it was made, or was of use."""
+        return self.outcome.startswith(("connected", "echoed"))
+
+    @property
+    def name(self) -> str:
+        """The kind, in reports."""
+        return self.kind.name + " again" * self.again + " live" * self.live
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Judge:
         self._windows = windows
         self._swings = swings
 
-    def faults(self, attempts: Iterable[Attempt], arrivals: Iterable[Arrival]) -> tuple[Fault, ...]:
+    def faults(self, attempts: Sequence[Attempt], arrivals: Sequence[Arrival]) -> tuple[Fault, ...]:
         """Return what must not be, excused or not, by time."""
         found = [f for each in attempts if (f := self._failed(each))]
         found += [f for each in attempts if (f := self._passed(each))]
@@ -121,24 +128,19 @@ class Judge:
         return tuple(sorted(found, key=lambda fault: fault.at))
 
     def _failed(self, attempt: Attempt) -> Fault | None:
-        if attempt.outcome == "connected" or attempt.again:
+        if attempt.outcome in {"connected", "echoed"} or attempt.again:
             return None
         if not self._permitted(attempt.kind, attempt.began, attempt.ended):
             return None
-        cuts = {Cut.LINK, Cut.ALL}
-        if attempt.kind is not KNOWN:
-            cuts |= {Cut.LEARNING, Cut.RESOLVER}
-        elif attempt.outcome != "ECONNREFUSED":
-            # Linux takes the interface's queues away with a clsact qdisc (net/sched/sch_api.c:
-            # qdisc_graft): what leaves at that moment is lost.
-            cuts.add(Cut.LEARNING)
+        cuts = _needed(attempt)
         window = self._window(cuts, attempt.began, attempt.ended, attempt.place)
         return _fault(FAILED, attempt, window)
 
     def _passed(self, attempt: Attempt) -> Fault | None:
         if not attempt.made or not self._denied(attempt.kind, attempt.began, attempt.ended):
             return None
-        window = self._window({Cut.TABLE, Cut.ALL}, attempt.began, attempt.ended, attempt.place)
+        cuts = {Cut.TABLE, Cut.BEGUN} if attempt.live else {Cut.TABLE}
+        window = self._window(cuts, attempt.began, attempt.ended, attempt.place)
         return _fault(PASSED, attempt, window)
 
     def _arrived(self, arrival: Arrival) -> Fault | None:
@@ -146,7 +148,7 @@ class Judge:
         name = kind.name if kind else "nothing known"
         if kind and not self._denied(kind, arrival.at, arrival.at):
             return None
-        window = self._window({Cut.TABLE, Cut.ALL}, arrival.at, arrival.at)
+        window = self._window({Cut.TABLE}, arrival.at, arrival.at)
         return Fault(PASSED, "world", arrival.at, name, arrival.address, "arrived", window)
 
     def _permitted(self, kind: Kind, began: float, ended: float) -> bool:
@@ -175,19 +177,36 @@ class Judge:
         return None
 
 
+def _needed(attempt: Attempt) -> Collection[Cut]:
+    """Return what *attempt* could not do without."""
+    if attempt.live:
+        return {Cut.LINK}
+    if attempt.kind is not KNOWN:
+        return {Cut.LINK, Cut.LEARNING, Cut.RESOLVER}
+    # Linux takes an interface's queues away with its clsact qdisc (net/sched/sch_api.c,
+    # qdisc_graft): what leaves at that moment is lost, but nothing is refused.
+    return {Cut.LINK} if attempt.outcome == "ECONNREFUSED" else {Cut.LINK, Cut.LEARNING}
+
+
 def _fault(what: str, attempt: Attempt, window: Window | None) -> Fault:
-    name = f"{attempt.kind.name} again" if attempt.again else attempt.kind.name
-    at = attempt.began
+    at, name = attempt.began, attempt.name
     return Fault(what, attempt.place, at, name, attempt.address, attempt.outcome, window)
 
 
 def read_attempt(place: str, line: str) -> Attempt:
-    """Return the attempt that a line of a prober in *place* tells of."""
+    """Return the attempt that a line of a prober or keeper in *place* tells of."""
     kind, family, began, ended, address, outcome = line.rstrip("\n").split(" ", 5)
-    again = address.endswith("*")
-    address = address.rstrip("*")
-    kinds = KINDS[kind]
-    return Attempt(place, kinds, int(family), float(began), float(ended), address, again, outcome)
+    return Attempt(
+        place=place,
+        kind=KINDS[kind],
+        family=int(family),
+        began=float(began),
+        ended=float(ended),
+        address=address.rstrip("*+"),
+        again=address.endswith("*"),
+        outcome=outcome,
+        live=address.endswith("+"),
+    )
 
 
 def read_arrival(line: str) -> Arrival:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 PORT = 443
+# Where what is sent comes back, on connections that are kept.
+LIVE_PORT = 8443
 DOMAIN = "chaos.test"
 TTL_S = 5
 FAMILIES = (4, 6)
@@ -83,8 +85,11 @@ def kind_of(address: str) -> Kind | None:
 
 def policy(swing: int) -> str:
     """Return the policy that permits the known hosts, fresh names and one of SWINGS."""
-    hosts = (*known_hosts(), f'"*.{FRESH.zone}"', f'"*.{SWINGS[swing].zone}"')
-    listed = "".join(f"  - {host}\n" for host in hosts)
-    # Lifetimes short enough that elements expire all the time.
-    times = "dns: {min_ttl: 5, grace: 10}"
+    kept = (*known_hosts(), f"*.{SWINGS[swing].zone}")
+    listed = f'  - "*.{FRESH.zone}"\n' + "".join(
+        f'  - {{host: "{host}", ports: [{PORT}, {LIVE_PORT}]}}\n' for host in kept
+    )
+    # Lifetimes short enough that elements expire all the time, and long enough for listed hosts
+    # to be looked up again on a machine that is busy.
+    times = "dns: {min_ttl: 5, grace: 40}"
     return f"version: 1\norganization: chaos\n{times}\nhosts:\n{listed}"

@@ -14,6 +14,7 @@ from chaos.run import Outcome
 SHOWN = 20
 _REPAIRED = {
     Cut.TABLE: "table put back, longest",
+    Cut.BEGUN: "what began meanwhile ended, longest",
     Cut.LEARNING: "programs put back, longest",
     Cut.RESOLVER: "resolver followed, longest",
 }
@@ -26,6 +27,7 @@ def tables(outcome: Outcome) -> tuple[Table, ...]:
 
 def _tables(outcome: Outcome) -> Iterator[Table]:
     yield _connections(outcome)
+    yield _kept(outcome)
     yield _events(outcome)
     if outcome.record.windows:
         yield _windows(outcome)
@@ -35,13 +37,23 @@ def _tables(outcome: Outcome) -> Iterator[Table]:
 
 def goals(outcome: Outcome) -> list[Goal]:
     """Return what is to be reached, and whether it is."""
+    return [*right(outcome), *in_time(outcome)]
+
+
+def right(outcome: Outcome) -> list[Goal]:
+    """Return the goals that no load of a machine is an excuse for."""
     unexcused = Counter(fault.what for fault in outcome.unexcused)
-    found = [
+    return [
         _none("denied connections that passed", unexcused[PASSED]),
         _none("permitted connections that failed", unexcused[FAILED]),
         _none("daemons that died or erred", len(outcome.record.complaints)),
         _none("packets that the witness missed", outcome.missed),
     ]
+
+
+def in_time(outcome: Outcome) -> list[Goal]:
+    """Return the goals that what was cut is whole again in time."""
+    found = []
     for cut, figure in _REPAIRED.items():
         mine = [window for window in outcome.record.windows if window.cut is cut]
         if mine:
@@ -62,6 +74,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "arrivals": outcome.arrivals,
         "missed": outcome.missed,
         "counts": outcome.counts,
+        "echoes": outcome.echoes,
         "events": [
             {"kind": kind, "target": target, "at_s": start - began, "lasted_s": end - start}
             for kind, target, start, end in record.events
@@ -89,6 +102,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
             for fault in outcome.unexcused
         ],
         "complaints": record.complaints,
+        "log": record.log,
         "goals": [vars(goal) for goal in goals(outcome)],
     }
 
@@ -106,9 +120,8 @@ def _connections(outcome: Outcome) -> Table:
                 name, _, result = key.split(" ", 2)
                 if name == kind.name:
                     mine[result] += count
-            faults = [
-                f for f in outcome.faults if f.where == place and f.kind.split()[0] == kind.name
-            ]
+            mine_only = (kind.name, f"{kind.name} again")
+            faults = [f for f in outcome.faults if f.where == place and f.kind in mine_only]
             excused = sum(fault.window is not None for fault in faults)
             rows.append(
                 (
@@ -125,6 +138,21 @@ def _connections(outcome: Outcome) -> Table:
     title = f"{outcome.opened:,} connections, {rate:,.0f} a second, IPv4 and IPv6"
     head = ("from, to", "permitted", "opened", "made", "refused", "excused", "wrong")
     return Table(title, head, tuple(rows))
+
+
+def _kept(outcome: Outcome) -> Table:
+    rows = []
+    for place, counts in outcome.echoes.items():
+        for name in dict.fromkeys(key.split(" ", 1)[0] for key in sorted(counts)):
+            mine = {key: count for key, count in counts.items() if key.split(" ", 1)[0] == name}
+            echoed = sum(count for key, count in mine.items() if key.endswith("echoed"))
+            faults = [f for f in outcome.faults if (f.where, f.kind) == (place, f"{name} live")]
+            excused = sum(fault.window is not None for fault in faults)
+            ended = sum(mine.values()) - echoed
+            figures = (echoed, ended, excused, len(faults) - excused)
+            rows.append((f"{place}, {name}", *(f"{figure:,}" for figure in figures)))
+    head = ("from, to", "echoes", "ended", "excused", "wrong")
+    return Table("Connections that were kept, one of each family", head, tuple(rows))
 
 
 def _events(outcome: Outcome) -> Table:

@@ -12,7 +12,7 @@ from chaos.events import Record, Stage
 from chaos.judgement import Fault, Judge, read_arrival, read_attempt
 from chaos.kinds import policy
 from chaos.plan import Step
-from chaos.world import Script, probing, world
+from chaos.world import Scripts, probing, world
 from tests.lab.daemon import Enforcer
 from tests.lab.topology import Topology
 from tests.lab.wait import DeadlinePassed, until
@@ -29,6 +29,7 @@ class Outcome:
     Attributes:
         began: in monotonic seconds, as all other times.
         counts: of connections by place and by ``KIND FAMILY OUTCOME``.
+        echoes: of connections that were kept, likewise.
         faults: what must not have been, excused or not.
         arrivals: first SYNs in the world of what is not always permitted.
         missed: those that the witness had no room for.
@@ -39,6 +40,7 @@ class Outcome:
     record: Record
     began: float
     counts: Mapping[str, Mapping[str, int]]
+    echoes: Mapping[str, Mapping[str, int]]
     faults: Sequence[Fault]
     arrivals: int
     missed: int
@@ -82,7 +84,7 @@ def run(steps: Iterable[Step], rate: float, seed: int, *, before: Path | None = 
 
 def _run(net: Topology, stage: Stage, steps: Iterable[Step], rate: float, seed: int) -> Outcome:
     record = stage.record
-    with probing(net, rate, seed) as (witness, probers):
+    with probing(net, rate, seed) as scripts:
         began = time.monotonic()
         time.sleep(_QUIET_S)
         try:
@@ -94,28 +96,34 @@ def _run(net: Topology, stage: Stage, steps: Iterable[Step], rate: float, seed: 
             record.complaints.append(f"event {len(record.events)}: {exc}")
         time.sleep(_QUIET_S)
     stage.look()
-    return found(record, began, witness, probers)
+    stage.part()
+    return found(record, began, scripts)
 
 
-def found(record: Record, began: float, witness: Script, probers: Mapping[str, Script]) -> Outcome:
+def found(record: Record, began: float, scripts: Scripts) -> Outcome:
     """Return what scripts that have ended saw.
 
     Args:
         record: of what happened.
         began: when, in monotonic seconds.
-        witness: in the world.
-        probers: by where they are.
+        scripts: of `probing`.
     """
-    attempts = [read_attempt(place, line) for place, each in probers.items() for line in each.lines]
-    arrivals = [read_arrival(line) for line in witness.lines]
+    probers, keepers = scripts.probers, scripts.keepers
+    attempts = [
+        read_attempt(place, line)
+        for place in probers
+        for line in (*probers[place].lines, *keepers[place].lines)
+    ]
+    arrivals = [read_arrival(line) for line in scripts.witness.lines]
     totals: list[Mapping[str, Any]] = [script.totals for script in probers.values()]
     return Outcome(
         record=record,
         began=began,
         counts={place: script.totals["counts"] for place, script in probers.items()},
+        echoes={place: script.totals["counts"] for place, script in keepers.items()},
         faults=Judge(record.windows, record.swings).faults(attempts, arrivals),
         arrivals=len(arrivals),
-        missed=witness.totals["dropped"],
+        missed=scripts.witness.totals["dropped"],
         elapsed_s=max(each["elapsed_s"] for each in totals),
         skipped=sum(each["skipped"] for each in totals),
     )

@@ -19,6 +19,7 @@ from chaos.graph import svg
 from chaos.kinds import FRESH, policy
 from chaos.newcomer import connects
 from chaos.plan import Step
+from chaos.report import document
 from chaos.run import Outcome, found
 from chaos.samples import DESCRIPTORS, FIGURES, RESIDENT, THREADS, Sampler
 from chaos.trend import per_hour
@@ -102,12 +103,12 @@ def soak(minutes: float, rate: float, seed: int, fill: float = 1.0) -> Soak:
                         stage.perform(Step("reload", "", 0.0, 0.0))
                         due[what] += RELOAD_EVERY_S
             stage.look()
-            probed = found(stage.record, began, *scripts)
+            stage.part()
+            probed = found(stage.record, began, scripts)
             return Soak(times_s, figures, next(containers), wrong, probed)
         finally:
             stage.close()
             enforcer.kill()
-            sys.stderr.write(enforcer.log[-2000:])
 
 
 def table(result: Soak) -> Table:
@@ -175,7 +176,12 @@ def main() -> int:
         drawn = svg(title, result.times_s, result.figures, reloads)
         options.svg.write_text(drawn, encoding="utf-8")
     if options.json:
-        whole = {"machine": machine, "times_s": result.times_s, "figures": result.figures}
+        whole = {
+            "machine": machine,
+            "times_s": result.times_s,
+            "figures": result.figures,
+            "probed": document(result.probed),
+        }
         options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return int(not all(goal.met for goal in reached))
 

@@ -6,14 +6,14 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from chaos.kinds import Kind
 from tests.lab.namespace import CommandFailed, Namespace
-from tests.lab.topology import RESOLVERS, UPLINK, Topology, topology
+from tests.lab.topology import BRIDGE, RESOLVERS, UPLINK, Topology, topology
 from tests.lab.wait import until
 
 CHECKOUT = Path(__file__).parents[1]
@@ -58,6 +58,10 @@ def world() -> Iterator[Topology]:
             net.world.ip(
                 f"address add {ipv4}/24 dev {UPLINK}", f"address add {ipv6}/64 dev {UPLINK} nodad"
             )
+        # As Docker does: a bridge has the least address of its ports otherwise, and another one
+        # when a container comes.
+        (bridge,) = json.loads(net.host.run("ip", "-j", "link", "show", BRIDGE).stdout)
+        net.host.ip(f"link set {BRIDGE} address {bridge['address']}")
         addresses = (address for pair in RESOLVER_PAIRS for address in pair)
         stack.enter_context(started(net.world, "responder", *addresses))
         stack.enter_context(started(net.world, "acceptor"))
@@ -99,11 +103,24 @@ def _popen(
     )
 
 
+@dataclass(frozen=True)
+class Scripts:
+    """What watches a run; to be read once it has ended.
+
+    Attributes:
+        witness: in the world.
+        probers: by where they are.
+        keepers: likewise.
+    """
+
+    witness: Script
+    probers: Mapping[str, Script]
+    keepers: Mapping[str, Script]
+
+
 @contextlib.contextmanager
-def probing(
-    net: Topology, rate: float, seed: int, only: Kind | None = None
-) -> Iterator[tuple[Script, dict[str, Script]]]:
-    """Probe from the host and the container, and have the world witness, until the block ends.
+def probing(net: Topology, rate: float, seed: int, only: Kind | None = None) -> Iterator[Scripts]:
+    """Probe, keep connections and have the world witness until the block ends.
 
     Args:
         net: of `world`.
@@ -111,20 +128,23 @@ def probing(
         seed: of what is probed.
         only: connections of one kind; None: of all.
 
-    Yields: the witness, and the probers by where they are; they are to be read afterwards.
+    Yields: what does so, and is to be read afterwards.
     """
     with contextlib.ExitStack() as stack:
         witness = stack.enter_context(started(net.world, "witness", UPLINK))
-        probers = {}
+        probers, keepers = {}, {}
         for place in PLACES:
             namespace: Namespace = getattr(net, place)
+            label = f"{only.name if only else ''}{place[0]}"
             options = (
                 f"--rate={rate / len(PLACES)}",
-                f"--label={only.name if only else ''}{place[0]}",
+                f"--label={label}",
                 f"--seed={seed}-{place}",
                 *((f"--only={only.name}",) if only else ()),
             )
             probers[place] = stack.enter_context(started(namespace, "prober", *options))
-        yield witness, probers
-        for script in (*probers.values(), witness):
+            keeper = started(namespace, "keeper", f"--label=k{label}")
+            keepers[place] = stack.enter_context(keeper)
+        yield Scripts(witness, probers, keepers)
+        for script in (*probers.values(), *keepers.values(), witness):
             script.end()

@@ -24,8 +24,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from chaos.inside.resolvers import Resolvers
 from chaos.kinds import (
     BARE,
     DENIED,
@@ -66,23 +66,6 @@ class Attempt:
     began: float
     expires: float
     address: str = "-"
-
-
-class Resolvers:
-    """Those of /etc/resolv.conf; the last ones as long as it is being written."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._found: tuple[str, ...] = ()
-
-    def __call__(self) -> tuple[str, ...]:
-        """Return their addresses."""
-        text = Path("/etc/resolv.conf").read_text("ascii")
-        if text != self._text:
-            lines = (line.split() for line in text.splitlines())
-            found = tuple(words[1] for words in lines if words[:1] == ["nameserver"])
-            self._text, self._found = text, found or self._found
-        return self._found
 
 
 class Prober:

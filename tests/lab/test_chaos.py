@@ -9,7 +9,7 @@ from chaos.judgement import FAILED, PASSED, Swing
 from chaos.kinds import FRESH, SWINGS
 from chaos.plan import KINDS, plan, upgrade
 from chaos.previous import NoSuchCommit, package
-from chaos.report import goals
+from chaos.report import right
 from chaos.run import Outcome, found, run
 from chaos.world import PLACES, probing, world
 from tests.lab.wait import until
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.root
 SEED = 2704
 # Connections a second: the events are what takes the time here.
 RATE = 300.0
+# On a machine that runs other tests too.
+WHOLE_WITHIN_S = 30.0
 
 
 # What a firewall that is broken both ways does: it denies what is new, and nothing else.
@@ -44,8 +46,8 @@ def made_sense(outcome: Outcome) -> bool:
 
 
 def unmet(outcome: Outcome) -> list[str]:
-    """Return what was to be reached and was not, in words."""
-    return [f"{each.figure}: {each.measured}" for each in goals(outcome) if not each.met]
+    """Return what was to be reached and was not, in words; times are for a quiet machine."""
+    return [f"{each.figure}: {each.measured}" for each in right(outcome) if not each.met]
 
 
 @pytest.mark.timeout(240)
@@ -56,6 +58,7 @@ def test_nothing_passes_and_nothing_fails_whatever_happens() -> None:
     outcome = run(steps, RATE, SEED)
     assert unmet(outcome) == [], (outcome.unexcused[:20], outcome.record.complaints)
     assert len(outcome.record.events) == len(steps)
+    assert all(window.lasted_s < WHOLE_WITHIN_S for window in outcome.record.windows)
     assert made_sense(outcome)
 
 
@@ -76,9 +79,10 @@ def test_a_broken_firewall_is_found_out() -> None:
     with world() as net:
         net.host.nft(BROKEN)
         with probing(net, RATE, SEED) as scripts:
-            witness, _ = scripts
-            until(lambda: witness.output.stat().st_size > 10_000, 30, "packets in the world")
-    outcome = found(Record(swings=[Swing(0.0, SWINGS[0])]), 0.0, *scripts)
+            until(
+                lambda: scripts.witness.output.stat().st_size > 10_000, 30, "packets in the world"
+            )
+    outcome = found(Record(swings=[Swing(0.0, SWINGS[0])]), 0.0, scripts)
     wrong = {(fault.what, fault.where, fault.kind) for fault in outcome.unexcused}
     assert wrong >= {
         (PASSED, where, kind) for where in (*PLACES, "world") for kind in ("bare", "other")

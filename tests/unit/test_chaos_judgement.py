@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chaos.judgement import (
@@ -28,7 +30,7 @@ JUDGE = Judge(
         Window(Cut.RESOLVER, PLACES, 30.0, 31.0, 5.0, 2),
         Window(Cut.LINK, PLACES, 40.0, 41.0, None, 3),
         Window(Cut.POLICY, PLACES, 50.0, 51.0, None, 4),
-        Window(Cut.ALL, PLACES, 60.0, 61.0, None, 5),
+        Window(Cut.BEGUN, PLACES, 10.0, 11.5, 5.0, 0),
     ),
     (Swing(0.0, FIRST), Swing(51.0, SECOND)),
 )
@@ -41,6 +43,11 @@ def attempt(
 ) -> Attempt:
     """Return one that took a tenth of a second."""
     return Attempt(place, kind, 4, began, began + 0.1, kind.address(4, 7), again, outcome)
+
+
+def live(kind: Kind, began: float, outcome: str) -> Attempt:
+    """Return one that was there before."""
+    return replace(attempt(kind, began, outcome), live=True)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +85,17 @@ def attempt(
         (attempt(SECOND, 52, "ECONNREFUSED"), FAILED, WRONG),
         # What an address was before, it need not be for the same name again.
         (attempt(SECOND, 52, "ECONNREFUSED", again=True), FAILED, FINE),
-        (attempt(KNOWN, 60.5, "ECONNREFUSED"), FAILED, EXCUSED),
-        (attempt(OTHER, 60.5, "connected"), PASSED, EXCUSED),
+        (live(KNOWN, 5, "echoed"), FAILED, FINE),
+        (live(KNOWN, 5, "ECONNRESET"), FAILED, WRONG),
+        (live(KNOWN, 40.5, "no echo"), FAILED, EXCUSED),
+        (live(KNOWN, 20.5, "no echo"), FAILED, WRONG),
+        # What a reload takes away takes its connections with it.
+        (live(FIRST, 52, "echoed"), PASSED, WRONG),
+        (live(FIRST, 52, "ECONNRESET"), PASSED, FINE),
+        # What began without a table is ended after there is one again.
+        (live(SECOND, 11.2, "echoed"), PASSED, EXCUSED),
+        (live(SECOND, 11.6, "echoed"), PASSED, WRONG),
+        (attempt(SECOND, 11.2, "connected"), PASSED, WRONG),
     ],
 )
 def test_an_attempt_is_judged_by_what_was_cut(
@@ -106,7 +122,6 @@ def test_an_attempt_is_judged_by_what_was_cut(
         (5, SECOND, WRONG),
         (50.5, FIRST, FINE),
         (52, FIRST, WRONG),
-        (60.5, BARE, EXCUSED),
     ],
 )
 def test_a_packet_in_the_world_is_judged_by_its_moment(
@@ -140,4 +155,6 @@ def test_lines_of_the_scripts_are_read() -> None:
     assert read == Attempt(
         "host", FIRST, 6, 1.5, 2.5, "2001:db8:5:a::1", again=True, outcome="query unanswered"
     )
+    kept = read_attempt("host", "known 4 1.5 2.5 198.18.0.1+ ECONNRESET\n")
+    assert (kept.address, kept.live, kept.name) == ("198.18.0.1", True, "known live")
     assert read_arrival("3.25 198.18.128.1\n") == Arrival(3.25, "198.18.128.1")
