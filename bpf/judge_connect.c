@@ -22,8 +22,8 @@ enum {
 
 /*
  * By number: not every bcc knows it. Linux kernel commit f318903c0bf4 ("bpf: Add netns
- * cookie and enable it for bpf cgroup hooks") (in v5.7); fcf752ea68fa ("bpf: Enable perf
- * event rb output for bpf cgroup progs") came with it. Before, these don't load.
+ * cookie and enable it for bpf cgroup hooks") (in v5.7); "bpf: Enable perf event rb output
+ * for bpf cgroup progs" came with it. Before, these don't load.
  */
 static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
 

@@ -2,9 +2,8 @@
 
 sock_addr programs came with Linux kernel commit d74bad4e74ee ("bpf: Hooks for sys_connect") (in
 v4.17) and need CONFIG_CGROUP_BPF. Enforcement is the same without them. The helpers that they
-call came with fcf752ea68fa ("bpf: Enable perf event rb output for bpf cgroup progs"),
-f318903c0bf4 ("bpf: Add netns cookie and enable it for bpf cgroup hooks") and 834ebca8ed8f
-("bpf: Enable retrieval of pid/tgid/comm from bpf cgroup hooks") (in v5.7).
+call came with f318903c0bf4 ("bpf: Add netns cookie and enable it for bpf cgroup hooks") and those
+beside it, such as "bpf: Enable perf event rb output for bpf cgroup progs" (in v5.7).
 """
 
 from __future__ import annotations

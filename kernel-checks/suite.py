@@ -15,6 +15,8 @@ from . import (
     clsact,
     connect,
     conntrack,
+    container,
+    engines,
     jit,
     lockdown,
     loops,
@@ -63,6 +65,8 @@ class Check:
 CHECKS = (
     Check(version.ID, version.gate),
     Check(wsl.ID, wsl.check),
+    Check(container.ID, container.check),
+    Check(engines.ID, engines.check, required=False),
     Check(lockdown.ID, lockdown.check, required=False),
     Check(modules.ID, modules.check, required=False),
     Check(cgroup2.ID, cgroup2.check),
@@ -135,33 +139,35 @@ class Findings:
         return EXIT_SUPPORTED if self.supported else EXIT_UNSUPPORTED
 
 
-def run(checks: tuple[Check, ...] = CHECKS, hidden: Collection[str] = ()) -> tuple[Result, ...]:
+def run(
+    checks: tuple[Check, ...] = CHECKS,
+    hidden: Collection[str] = (),
+    passed: Collection[str] = (),
+) -> tuple[Result, ...]:
     """Run the checks, one result each; a check that can't read what it needs is inconclusive.
 
     Args:
         checks: in the order of their results.
         hidden: names of those that are not run and taken for unsupported, for tests.
+        passed: likewise, for supported.
     """
     found: dict[str, Result] = {}
     for each in checks:
         if each.id in hidden:
-            found[each.id] = _hidden(each)
+            result = Result(each.id, Outcome.UNSUPPORTED, "hidden, for a test")
+        elif each.id in passed:
+            result = Result(each.id, Outcome.SUPPORTED, "not looked for, for a test")
         elif each.needs in found and found[each.needs].outcome is not Outcome.SUPPORTED:
-            found[each.id] = Result(
-                each.id, Outcome.INCONCLUSIVE, f"not tried without {each.needs}"
-            )
+            result = Result(each.id, Outcome.INCONCLUSIVE, f"not tried without {each.needs}")
         else:
-            found[each.id] = _run(each)
+            result = _run(each)
+        found[each.id] = result
     return tuple(found.values())
 
 
-def examine(hidden: Collection[str] = ()) -> Findings:
-    """Run all checks on this machine, but for those *hidden*: see `run`."""
-    return Findings(os.uname().release, platform(), run(hidden=hidden))
-
-
-def _hidden(check: Check) -> Result:
-    return Result(check.id, Outcome.UNSUPPORTED, "hidden, for a test")
+def examine(hidden: Collection[str] = (), passed: Collection[str] = ()) -> Findings:
+    """Run all checks on this machine, but for some: see `run`."""
+    return Findings(os.uname().release, platform(), run(hidden=hidden, passed=passed))
 
 
 def _run(check: Check) -> Result:

@@ -2,16 +2,18 @@
 
 All WSL 2 distributions share one kernel and one network namespace
 (https://learn.microsoft.com/windows/wsl/about), Docker Desktop's own included. WSL 1 translates
-system calls: behind the name of a Linux release there is no Linux.
+system calls: behind the name of a Linux release there is no Linux. What WSL is configured to do
+is told by `wsl_notes`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import wsl_notes
 from .result import Outcome, Result
 
 ID = "platform"
@@ -74,20 +76,60 @@ def detect(
     return Platform(wsl, _SCOPE[wsl], _NOTES[wsl])
 
 
-def platform() -> Platform:
-    """Return the platform of this process."""
-    return detect(os.uname().release)
+def platform(root: Path = Path("/")) -> Platform:
+    """Return the platform of this process.
+
+    Args:
+        root: of the files that tell.
+    """
+    release = os.uname().release
+    found = detect(release, root / "proc/version", root / "run/WSL")
+    if found.wsl == 2:  # noqa: PLR2004 - its version
+        return replace(found, notes=(*wsl_notes.notes(release, root), *found.notes))
+    return found
 
 
-def judge(found: Platform) -> Result:
-    """Say whether enforcer can work on this platform."""
+def judge(found: Platform, machine: str = "") -> Result:
+    """Say whether enforcer can work on this platform.
+
+    Args:
+        found: the platform.
+        machine: what it is, besides; empty if nobody knows.
+    """
     if found.wsl == 1:
         detail = "WSL 1 translates system calls: there is no Linux kernel to enforce with"
         remedy = "run `wsl --set-version DISTRIBUTION 2` in Windows"
         return Result(ID, Outcome.UNSUPPORTED, detail, remedy)
-    return Result(ID, Outcome.SUPPORTED, "WSL 2" if found.wsl else "not WSL")
+    return Result(ID, Outcome.SUPPORTED, _words(found, machine))
 
 
-def check() -> Result:
-    """Judge the platform of this process."""
-    return judge(platform())
+def _words(found: Platform, machine: str) -> str:
+    if found.wsl:
+        return f"WSL {found.wsl}"
+    return f"not WSL; {machine}" if machine else "not WSL"
+
+
+def check(root: Path = Path("/")) -> Result:
+    """Judge the platform of this process.
+
+    Args:
+        root: of the files that tell.
+    """
+    return judge(platform(root), _machine(root))
+
+
+def _machine(root: Path) -> str:
+    """Return what the firmware, or else the processor, says of a virtual machine."""
+    try:
+        flags = (root / "proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return ""
+    if not re.search(r"^flags\b.*\bhypervisor\b", flags, re.MULTILINE):
+        return ""
+    words = []
+    for name in ("sys_vendor", "product_name"):
+        try:
+            words.append((root / "sys/class/dmi/id" / name).read_text(errors="replace").strip())
+        except OSError:
+            continue
+    return f"a virtual machine ({', '.join(words)})" if words else "a virtual machine"

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from enforcer.cli.options import any_runtime_dir_option, hide_options
+from enforcer.cli.options import IN_TESTS, any_runtime_dir_option, hide_options
 from enforcer.kernel_checks import report, suite
 
 
@@ -20,13 +20,13 @@ def check(
     *,
     as_json: bool,
     hidden: tuple[str, ...],
-    for_tests: bool,  # noqa: ARG001 - looked at when the options are read
+    for_tests: bool,
 ) -> None:
     """Check whether this kernel and platform can enforce; change nothing.
 
     Exits 0, or 4 if something makes enforcement impossible.
     """
-    findings = suite.examine(hidden)
+    findings = suite.examine(hidden, IN_TESTS if for_tests else ())
     text: str
     if as_json:
         text = report.as_json(findings)

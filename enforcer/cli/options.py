@@ -12,6 +12,9 @@ from click.core import ParameterSource
 from enforcer.core.places import DEFAULT_STATE_DIR
 from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE
 
+# A test enforces in namespaces of its own, where it is no matter what else it is in.
+IN_TESTS = ("container",)
+
 
 def _given(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
     """Return the directory given after the command's name, or else before it."""
@@ -75,7 +78,11 @@ def hide_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Take what this check looks for as missing.",
     )
     allow = click.option(
-        "--for-tests", is_flag=True, is_eager=True, hidden=True, help="Permit --hide."
+        "--for-tests",
+        is_flag=True,
+        is_eager=True,
+        hidden=True,
+        help="Enforce in a container's namespaces too, and permit --hide.",
     )
     return hide(allow(command))
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import click
 
 from enforcer import log
-from enforcer.cli.options import hide_options, runtime_dir_option, state_dir_option, state_of
+from enforcer.cli.options import (
+    IN_TESTS,
+    hide_options,
+    runtime_dir_option,
+    state_dir_option,
+    state_of,
+)
 from enforcer.core.places import DEFAULT_POLICY
 from enforcer.daemon.ending import Ending
 from enforcer.edge.loader import Compilation
@@ -57,7 +63,7 @@ def run(  # noqa: PLR0913 - an argument for each option
     cgroup: Path | None,
     log_format: str,
     hidden: tuple[str, ...],
-    for_tests: bool,  # noqa: ARG001 - looked at when the options are read
+    for_tests: bool,
 ) -> None:
     """Enforce the policy, in the foreground, until told to end.
 
@@ -69,9 +75,10 @@ def run(  # noqa: PLR0913 - an argument for each option
     """
     # Also where a shell's background job would ignore it, as later the daemon does not either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    assumed = (hidden, IN_TESTS if for_tests else ())
     try:
         ending = _run(
-            policy_path, runtime_dir, state_of(state_dir, runtime_dir), cgroup, log_format, hidden
+            policy_path, runtime_dir, state_of(state_dir, runtime_dir), cgroup, log_format, assumed
         )
     except KeyboardInterrupt:  # before there was a daemon to hear it
         from enforcer.daemon import teardown  # noqa: PLC0415 - see below
@@ -93,7 +100,7 @@ def _run(
     state_dir: Path | None,
     cgroup: Path | None,
     log_format: str,
-    hidden: tuple[str, ...],
+    assumed: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Ending:
     notify("STATUS=examining the kernel")
     _refuse(version.gate())
@@ -105,7 +112,7 @@ def _run(
         from enforcer.daemon import main as daemon  # noqa: PLC0415
         from enforcer.kernel_checks import suite  # noqa: PLC0415
 
-        findings = suite.examine(hidden)
+        findings = suite.examine(*assumed)
         _refuse(*findings.refusing)
         log.set_up(log_format)
         return daemon.run(policy_path, runtime_dir, state_dir, cgroup, findings, compilation)

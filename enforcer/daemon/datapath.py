@@ -23,7 +23,7 @@ from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.inheritance import Inheritance, policy_number
 from enforcer.daemon.judging import Judging
-from enforcer.daemon.live import LiveConnections
+from enforcer.daemon.live import End, LiveConnections
 from enforcer.daemon.placement import Placement
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT
@@ -45,6 +45,7 @@ class Datapath:
         boot: keeps what the next boot begins with.
         cgroup: directory for connect_mark; None: the root of cgroup v2.
         capabilities: what this kernel's nftables can do.
+        end: ends live connections; None where nothing can.
         compilation: of the programs; waited for.
 
     Raises:
@@ -57,6 +58,7 @@ class Datapath:
         boot: BootRuleset,
         cgroup: Path | None,
         capabilities: Capabilities,
+        end: End | None,
         compilation: Compilation,
     ) -> None:
         self._runtime = runtime
@@ -75,7 +77,7 @@ class Datapath:
         # The table of a killed predecessor: what it let live may live on. Without one it is
         # that of the boot, and nobody has looked at connections.
         judged = self._predecessor is not None and self.firewall.summary().mode is Mode.ENFORCE
-        self._live = LiveConnections(self.links, judged=judged)
+        self._live = LiveConnections(self.links, end, judged=judged)
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
         self.programs = Programs(compilation.result())
@@ -291,14 +293,13 @@ class Datapath:
             elements: open.
             closed: are or were open under the policy before, and not under this one.
         """
-        if self._capabilities.ct:
-            gone = frozenset(closed)
+        gone = frozenset(closed)
 
-            def pairs() -> frozenset[tuple[Address, int]]:
-                learned = self.programs.learned().keys() - gone
-                return frozenset(learned | {(each.address, each.port) for each in elements})
+        def pairs() -> frozenset[tuple[Address, int]]:
+            learned = self.programs.learned().keys() - gone
+            return frozenset(learned | {(each.address, each.port) for each in elements})
 
-            self._live.follow(policy, resolvers, pairs, gone)
+        self._live.follow(policy, resolvers, pairs, gone)
 
     def write(self, change: Change, now: float) -> None:
         """Program what *change* says into the sets."""

@@ -10,9 +10,10 @@ from enforcer.core.addresses import Address
 from enforcer.core.destinations import Connection, Destination, Inside, Permitted
 from enforcer.core.interfaces import Role
 from enforcer.core.policy import Mode, Policy
-from enforcer.edge.conntrack import end_connections
 from enforcer.edge.links import Links
 from enforcer.log import LOGGER
+
+End = Callable[[Callable[[Connection], bool]], int]
 
 
 class LiveConnections:
@@ -23,11 +24,15 @@ class LiveConnections:
     an address outside had begun them; later only those that it permits no longer.
 
     Args:
+        links: tell where addresses are.
+        end: ends those of all connections that are unwanted, and returns how many; None where
+            nothing can.
         judged: a predecessor's ruleset enforces already.
     """
 
-    def __init__(self, links: Links, *, judged: bool) -> None:
+    def __init__(self, links: Links, end: End | None, *, judged: bool) -> None:
         self._links = links
+        self._end = end
         self._before: Permitted | None = Permitted() if judged else None
 
     def forget(self) -> None:
@@ -54,7 +59,7 @@ class LiveConnections:
         Raises:
             DatapathError: connections can't be listed or ended.
         """
-        if policy.mode is not Mode.ENFORCE:
+        if policy.mode is not Mode.ENFORCE or self._end is None:
             self._before = None
             return
         trusted = frozenset(resolvers)
@@ -87,7 +92,7 @@ class LiveConnections:
             forgeable = not connection.made_by_both and connection.origin not in inside
             return forgeable or leaves_unpermitted(destination)
 
-        ended = end_connections(unwanted)
+        ended = self._end(unwanted)
         self._before = current
         if ended:
             LOGGER.info("ended %d connections that the policy does not permit", ended)

@@ -20,6 +20,7 @@ from enforcer.daemon.identity import Identity
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.listener import Listener
+from enforcer.daemon.live import End
 from enforcer.daemon.policy_watch import PolicyWatch
 from enforcer.daemon.presence import Presence
 from enforcer.daemon.probe import Probe, sealed_sockets
@@ -27,6 +28,7 @@ from enforcer.daemon.problems import Problems
 from enforcer.daemon.prover import Prover
 from enforcer.daemon.requests import Requests
 from enforcer.daemon.watchdog import Watchdog
+from enforcer.edge import conntrack, sockets
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
@@ -81,8 +83,8 @@ async def _run(
     problems = Problems()
     try:
         notify("STATUS=loading the programs")
-        able = _capabilities(findings)
-        datapath = await kernel.run(Datapath, runtime, boot, cgroup, able, compilation)
+        able, end = _capabilities(findings), _ending(findings)
+        datapath = await kernel.run(Datapath, runtime, boot, cgroup, able, end, compilation)
         try:
             enforcement = Enforcement(policy_path, start, datapath, kernel, problems)
             daemon = Daemon(enforcement, datapath, kernel, problems, runtime, findings)
@@ -102,13 +104,21 @@ def _capabilities(findings: Findings) -> Capabilities:
         ct_label="nft-ct-label" not in missing,
         reject="nft-reject" not in missing,
         counter="nft-counter" not in missing,
-        log="nft-log" not in missing,
+        log=missing.isdisjoint({"nft-log", "nflog"}),
     )
 
 
 def _besides() -> frozenset[int]:
     """Return the capabilities that stand in for what the unit of systemd sets."""
     return frozenset() if may_come_back() else frozenset({CAP_SYS_NICE})
+
+
+def _ending(findings: Findings) -> End | None:
+    """Return how live connections end here: where they are tracked, containers' too."""
+    missing = {result.id for result in findings.missing}
+    if missing.isdisjoint({"nft-ct", "conntrack"}):
+        return conntrack.end_connections
+    return None if "sock-destroy" in missing else sockets.end_connections
 
 
 class Daemon:

@@ -39,7 +39,7 @@ def tier_options(tier: str) -> tuple[str, ...]:
     """Return the options of `enforcer run` that hide what *tier* lacks, several joined by `+`."""
     hidden = dict.fromkeys(check for name in tier.split("+") for check in HIDDEN[name])
     options = (option for check in hidden for option in ("--hide", check))
-    return ("--for-tests", *options) if hidden else ()
+    return ("--for-tests", *options)
 
 
 class NotStarted(AssertionError):

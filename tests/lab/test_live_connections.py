@@ -110,7 +110,7 @@ def test_what_can_not_be_ended_is_ended_later(
 
     def follow_all() -> None:
         links = Links()
-        live = LiveConnections(links, judged=bool(before))
+        live = LiveConnections(links, end_connections, judged=bool(before))
 
         def follow(text: str, removed: Collection[Pair] = ()) -> None:
             live.follow(parse_policy(text, "policy.yaml"), (), frozenset, removed)

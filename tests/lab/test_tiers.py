@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.asking import held
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.connect import Attempt, attempt
 from tests.lab.daemon import Enforcer, running
+from tests.lab.guarded import connected, goes_on
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
@@ -24,10 +26,11 @@ EVIL = ("198.18.66.31", "2001:db8::66:31")
 # Not permitted by anything, and reached without leaving by a guarded interface.
 INSIDE = ("172.30.0.2", "fd30::2", "127.0.0.1", "::1", "10.77.0.2", "0.0.0.0", "::ffff:127.0.0.1")
 COUNT = 50
+PORT = 9443
 NETWORK = "networks: [198.18.66.0/24]\n"
 
 
-@pytest.fixture(scope="module", params=["stateless", "silent", "unlogged", ALL])
+@pytest.fixture(scope="module", params=["stateless+unlogged", "silent", ALL])
 def tier(request: pytest.FixtureRequest) -> str:
     """Return the name of a tier."""
     name: str = request.param
@@ -54,6 +57,12 @@ def refused(lab: Lab, tier: str, where: str, address: str, port: int = 443) -> A
     assert expected == "ETIMEDOUT" or made.elapsed_s < AT_ONCE_S
     assert lab.sink.syns() == {}
     return made
+
+
+def permit(enforcer: Enforcer, policy: str, name: str) -> None:
+    """Put *policy* in force, and wait until it has opened the addresses of *name*."""
+    enforcer.put_in_force(policy)
+    until(lambda: held(enforcer, name), 10, f"{name} to be looked up")
 
 
 def test_the_tier_has_its_name_and_says_what_is_worse(enforcer: Enforcer, tier: str) -> None:
@@ -117,13 +126,33 @@ def test_who_was_denied_what_is_told(shared_lab: Lab, enforcer: Enforcer, tier: 
     assert total is None if "uncounted" in tier else total > 0
 
 
-@pytest.mark.usefixtures("tier")
+def test_connections_end_as_the_tier_says(shared_lab: Lab, enforcer: Enforcer, tier: str) -> None:
+    """Of a host that a reload takes away; a container's go on where nothing is tracked."""
+    net, address = shared_lab.net, DENIED.addresses[0]
+    both = f"{POLICY}  - {{host: {DENIED.name}, ports: [{PORT}, {PORT + 3}]}}\n"
+    both += f"  - {{host: {ALLOWED.name}, ports: [{PORT + 1}]}}\n"
+    permit(enforcer, both, DENIED.name)
+    with (
+        connected(net.host, net.world, address, PORT) as ours,
+        connected(net.container, net.world, address, PORT + 3) as containers,
+        connected(net.host, net.world, ALLOWED.addresses[0], PORT + 1) as permitted,
+        connected(net.world, net.host, "10.77.0.2", PORT) as from_outside,
+        connected(net.host, net.host, "127.0.0.1", PORT + 2) as inside,
+    ):
+        without = both.replace(f"  - {{host: {DENIED.name}, ports: [{PORT}, {PORT + 3}]}}\n", "")
+        enforcer.put_in_force(without)
+        assert not goes_on(ours)
+        assert all(map(goes_on, (permitted, from_outside, inside)))
+        assert goes_on(containers) is ("stateless" in tier)
+    permit(enforcer, POLICY, ALLOWED.name)
+
+
 def test_a_reload_is_followed(shared_lab: Lab, enforcer: Enforcer, tier: str) -> None:
     """What another policy permits passes at once, and what it does not is refused."""
     allowed, denied = ALLOWED.addresses[0], DENIED.addresses[0]
     refused(shared_lab, tier, "host", denied)
     try:
-        enforcer.put_in_force(POLICY.replace(ALLOWED.name, DENIED.name) + NETWORK)
+        permit(enforcer, POLICY.replace(ALLOWED.name, DENIED.name) + NETWORK, DENIED.name)
         for address in (denied, EVIL[0]):
             assert attempt(shared_lab.net.host, address).outcome == "connected"
         refused(shared_lab, tier, "host", allowed)
@@ -131,24 +160,24 @@ def test_a_reload_is_followed(shared_lab: Lab, enforcer: Enforcer, tier: str) ->
         for where in ("host", "container"):
             assert attempt(getattr(shared_lab.net, where), EVIL[1]).outcome == "connected"
     finally:
-        enforcer.put_in_force(POLICY)
+        permit(enforcer, POLICY, ALLOWED.name)
     assert attempt(shared_lab.net.host, allowed).outcome == "connected"
     refused(shared_lab, tier, "host", denied)
 
 
-def test_a_new_network_inside_is_reached(shared_lab: Lab, enforcer: Enforcer) -> None:
+@pytest.mark.usefixtures("enforcer")
+def test_a_new_network_inside_is_reached(shared_lab: Lab) -> None:
     """Containers that are started later are no more outside than others."""
     host = shared_lab.net.host
     host.ip("link add br-later type bridge", "address add 172.29.0.1/24 dev br-later")
     try:
         host.ip("link set br-later up")
+        # There is nobody, which takes a while to be found out: the firewall says no at once.
         until(
-            lambda: any(i["name"] == "br-later" for i in enforcer.status()["interfaces"]),
+            lambda: attempt(host, "172.29.0.2").outcome in {"EHOSTUNREACH", "ETIMEDOUT"},
             10,
             "the bridge to be seen",
         )
-        # There is nobody: the firewall would say so at once.
-        assert attempt(host, "172.29.0.2").outcome in {"EHOSTUNREACH", "ETIMEDOUT"}
     finally:
         host.ip("link delete br-later")
 

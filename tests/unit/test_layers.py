@@ -34,6 +34,7 @@ EXCEPTIONS = {
     ("enforcer/edge/nfnetlink.py", "enforcer.edge"),  # nfmessages, what it sends
     ("enforcer/edge/nflisting.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/nflog.py", "enforcer.edge"),  # likewise
+    ("enforcer/edge/sockets.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/resolver.py", "enforcer.edge"),  # exchange, its other half
     ("enforcer/edge/sealed.py", "enforcer.edge"),  # cgroup and maps, what seals them
     ("enforcer/edge/sealed.py", "subprocess"),  # what makes them in another cgroup
