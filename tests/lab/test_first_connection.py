@@ -8,11 +8,13 @@ from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
+from tests.lab.patience import PATIENCE
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
-COUNT = 1000
+# As many as take a second or so, whatever the machine.
+COUNT = round(1000 / PATIENCE)
 # Ahead of the table of enforcer.
 UNMARKED = """
 table inet lab_unmarked {

@@ -14,7 +14,7 @@ from tests.vm.kernels import BadKernel, Kernel, of_file
 from tests.vm.report import Report, render
 from tests.vm.suite import GROUPS
 
-RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0)
+RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0, cpu_s=150.0)
 KERNEL = Kernel("6.1", "6.1.192-2", Path("image"), Path("initramfs"), None)
 
 
@@ -47,7 +47,7 @@ def test_what_passed_is_a_row(tmp_path: Path) -> None:
     lines = render([report]).splitlines()
     assert lines[0].startswith("| kernel | boot | checks | bpf |")
     assert lines[2].startswith("| 6.1.0-9-cloud-amd64 | 3.4 s | ok, 4 s | 1/1, 10 s | - |")
-    assert lines[2].endswith("| 5.0 min |")
+    assert lines[2].endswith("| 5.0 min, 2.5 of a processor |")
     assert len(lines) == 3
 
 
@@ -66,7 +66,7 @@ def test_what_failed_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ran", "told"),
     [
-        (Ran(None, None, None, 9.0), "did not boot"),
+        (Ran(None, None, None, 9.0, 9.0), "did not boot"),
         (replace(RAN, status=None), "6.1.0-9-cloud-amd64"),
     ],
     ids=["no boot", "no end"],
