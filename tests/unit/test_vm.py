@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +109,13 @@ def test_a_kernel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With its path and what the system says."""
     with pytest.raises(BadKernel, match=r"kernel .*/missing: No such file"):
         of_file(tmp_path / "missing", None, tmp_path / "cache")
+
+
+def test_the_readme_has_what_the_vagrantfile_takes_from_it() -> None:
+    """Its commands install machines; they are found by the heading and by `policy init`."""
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Install it\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    commands = re.findall(r"^    (\S.*)$", section[1], re.MULTILINE)
+    assert len([command for command in commands if "policy init" in command]) == 1
+    assert any("systemctl enable --now enforcer" in command for command in commands)
