@@ -69,4 +69,4 @@ def test_learned_addresses_are_listed(shared_lab: Lab, enforcer: Enforcer) -> No
         shown = [enforcer.cli("hosts", f"listed{n}.{FRESH_ZONE}").stdout for n in range(3)]
         return all(address in text for address, text in zip(given, shown, strict=True))
 
-    until(listed, 10, f"{given} to be listed, {enforcer.status()['learning']}")
+    until(listed, 10, f"{given} to be listed")
