@@ -26,7 +26,7 @@ RESOLVERS = ("10.77.0.1", "fd77::1")
 UPLINK = "eth0"
 BRIDGE = "br-lab"
 
-_WORLD = (
+IN_WORLD = (
     "address add 10.77.0.1/24 dev eth0",
     "address add fd77::1/64 dev eth0 nodad",
     "link set eth0 up",
@@ -60,7 +60,7 @@ table inet lab_masquerade {
 }
 """
 # Duplicate address detection would make addresses unusable for a second or two.
-_IPV6 = (
+IPV6_SETTINGS = (
     "net.ipv6.conf.all.disable_ipv6=0",
     "net.ipv6.conf.default.disable_ipv6=0",
     "net.ipv6.conf.default.accept_dad=0",
@@ -109,14 +109,14 @@ def topology() -> Iterator[Topology]:
 
 def _wire(world: Namespace, host: Namespace, container: Namespace) -> None:
     for namespace in (world, host, container):
-        namespace.sysctl(*_IPV6)
+        namespace.sysctl(*IPV6_SETTINGS)
         namespace.resolv_conf.write_text("".join(f"nameserver {a}\n" for a in RESOLVERS))
     host.sysctl(*_FORWARD)
     host.ip(
         f"link add eth0 type veth peer name eth0 netns {world.pid}",
         f"link add to-container type veth peer name eth0 netns {container.pid}",
     )
-    world.ip(*_WORLD)
+    world.ip(*IN_WORLD)
     host.ip(*_HOST)
     container.ip(*_CONTAINER)
     host.nft(_MASQUERADE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.vm.kernels import BadKernel, Kernel, of_file
 from tests.vm.report import Report, render
 from tests.vm.suite import GROUPS
 
-RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0)
+RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0, cpu_s=150.0)
 KERNEL = Kernel("6.1", "6.1.192-2", Path("image"), Path("initramfs"), None)
 
 
@@ -47,7 +48,7 @@ def test_what_passed_is_a_row(tmp_path: Path) -> None:
     lines = render([report]).splitlines()
     assert lines[0].startswith("| kernel | boot | checks | bpf |")
     assert lines[2].startswith("| 6.1.0-9-cloud-amd64 | 3.4 s | ok, 4 s | 1/1, 10 s | - |")
-    assert lines[2].endswith("| 5.0 min |")
+    assert lines[2].endswith("| 5.0 min, 2.5 of a processor |")
     assert len(lines) == 3
 
 
@@ -66,7 +67,7 @@ def test_what_failed_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ran", "told"),
     [
-        (Ran(None, None, None, 9.0), "did not boot"),
+        (Ran(None, None, None, 9.0, 9.0), "did not boot"),
         (replace(RAN, status=None), "6.1.0-9-cloud-amd64"),
     ],
     ids=["no boot", "no end"],
@@ -108,3 +109,13 @@ def test_a_kernel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With its path and what the system says."""
     with pytest.raises(BadKernel, match=r"kernel .*/missing: No such file"):
         of_file(tmp_path / "missing", None, tmp_path / "cache")
+
+
+def test_the_readme_has_what_the_vagrantfile_takes_from_it() -> None:
+    """Its commands install machines; they are found by the heading and by `policy init`."""
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Install it\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    commands = re.findall(r"^    (\S.*)$", section[1], re.MULTILINE)
+    assert len([command for command in commands if "policy init" in command]) == 1
+    assert any("systemctl enable --now enforcer" in command for command in commands)

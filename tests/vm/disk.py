@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _MIB = 1024 * 1024
+# What this machine's mke2fs thinks fit may be newer than the kernel: orphan_file came with 5.15.
+_FEATURES = (
+    "none,has_journal,ext_attr,dir_index,filetype,extent,flex_bg,64bit,"
+    "sparse_super,large_file,huge_file,dir_nlink,extra_isize"
+)
 
 
 def from_folder(folder: Path, disk: Path, *, spare_mib: int) -> None:
@@ -31,7 +36,7 @@ def from_folder(folder: Path, disk: Path, *, spare_mib: int) -> None:
     made = disk.with_suffix(".tmp")
     made.unlink(missing_ok=True)
     # All inodes now, at once: a kernel that finds them lazily made works on it at each boot.
-    mke2fs = ("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0")
+    mke2fs = ("mke2fs", "-q", "-t", "ext4", "-O", _FEATURES, "-E", "lazy_itable_init=0")
     subprocess.run(
         (*mke2fs, "-d", folder, made, f"{size_mib}M"), check=True, stdout=subprocess.DEVNULL
     )

@@ -65,13 +65,17 @@ class Report:
         for name in GROUPS:
             group = document.get("groups", {}).get(name)
             cells.append(_cell(group) if group else "-")
-        return [*cells, f"{document['took_s'] / 60:.1f} min"]
+        return [*cells, _minutes(document)]
 
 
 def _cell(group: dict[str, Any]) -> str:
     """Return the tests that passed of those that ran, and the seconds they took."""
     passed = len(group["passed"])
     return f"{passed}/{passed + len(group['failed'])}, {group['took_s']:.0f} s"
+
+
+def _minutes(document: dict[str, Any]) -> str:
+    return f"{document['took_s'] / 60:.1f} min, {document['cpu_s'] / 60:.1f} of a processor"
 
 
 def render(reports: Sequence[Report]) -> str:
