@@ -101,6 +101,16 @@ def group(address: str) -> None:
             sock.sendto(b"secret", (address, PORT))
 
 
+def dhcp(address: str) -> None:
+    """Send a datagram as a DHCP client does, by a port that may be anybody's."""
+    ours, theirs = (68, 67) if _family(address) == socket.AF_INET else (546, 547)
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:
+        sock.bind(("", ours))
+        zone = "" if _family(address) == socket.AF_INET else "%eth0"
+        (to, *_) = socket.getaddrinfo(f"{address}{zone}", theirs, type=socket.SOCK_DGRAM)
+        sock.sendto(b"secret", to[-1])
+
+
 def query(address: str) -> None:
     """Ask for a name, as DNS would."""
     with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:

@@ -70,6 +70,14 @@ def test_sockets_that_any_user_has(labs: Labs, how: str, version: int, evil: str
     labs.refute(lambda lab: reaches(lab, "user", how, evil))
 
 
+@pytest.mark.parametrize("server", ["10.99.99.99", "ff02::1:2"])
+def test_the_port_of_a_dhcp_client(labs: Labs, server: str) -> None:
+    """Ports below 1024 are root's only as long as the administrator leaves it so."""
+    for lab in (labs.open, labs.closed):
+        lab.net.host.sysctl("net.ipv4.ip_unprivileged_port_start=0")
+    labs.refute(lambda lab: reaches(lab, "user", "dhcp", server, "udp"))
+
+
 @pytest.mark.parametrize(
     "everybody", ["224.0.0.251", "239.77.77.77", "255.255.255.255", "ff02::fb", "ff05::2"]
 )
