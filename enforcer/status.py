@@ -40,6 +40,8 @@ ANSWERED_INSIDE = "resolver {} is behind {}: what else is there can answer in it
 ELSEWHERE = "list the resolvers that it asks under `resolvers` in the policy instead"
 ASTRAY = "resolver {} is reached by {}, where containers can advertise a route: it is not believed"
 UNADVERTISED = "sysctl net.ipv6.conf.{1}.accept_ra=0; delete what `ip route get {0}` shows"
+PASSING = "what containers on {} send leaves by {} without being judged"
+JUDGE_BRIDGES = "modprobe br_netfilter; sysctl net.bridge.bridge-nf-call-ip{,6}tables=1"
 GUARDED = "{} is guarded in spite of its name: {}"
 
 
@@ -99,6 +101,9 @@ class KernelState:
         found += [
             Problem(ASTRAY.format(resolver, name), UNADVERTISED.format(resolver, name))
             for resolver, name in self.network.led_astray.items()
+        ]
+        found += [
+            Problem(PASSING.format(*each), JUDGE_BRIDGES) for each in self.network.passing.items()
         ]
         return found + list(self._unreachable())
 

@@ -38,7 +38,8 @@ _BRIDGE, _VETH = "bridge", "veth"
 # What the wire to a container or a virtual machine ends in (a tap device is of the kind
 # tun), and what leads nowhere. By any other port a bridge leads out: a network card, VLAN,
 # bond, VXLAN.
-_INNER_PORTS = frozenset({_VETH, "tun", "dummy"})
+_CONTAINER_PORTS = frozenset({_VETH, "tun"})
+_INNER_PORTS = _CONTAINER_PORTS | {"dummy"}
 
 
 class Role(Enum):
@@ -83,12 +84,14 @@ class Network:
         defaults: indexes of the interfaces of default routes.
         facing: index of the interface that queries to a resolver leave by.
         advertised: resolvers that a router may have put itself on the way to (RFC 4861).
+        bridges_judged: what a bridge passes on from port to port meets the ruleset.
     """
 
     interfaces: tuple[Interface, ...]
     defaults: frozenset[int]
     facing: Mapping[Address, int]
     advertised: frozenset[Address] = frozenset()
+    bridges_judged: bool = True
 
     @property
     def uplinks(self) -> frozenset[str]:
@@ -132,6 +135,19 @@ class Network:
             for each in self.interfaces
             if is_exempt(each.name, DEFAULT_EXEMPT, ()) and (why := self._leads_out(each))
         }
+
+    @property
+    def passing(self) -> Mapping[str, str]:
+        """Return the bridges by which containers leave unjudged, each with a port to outside."""
+        if self.bridges_judged:
+            return {}
+        found = {}
+        for each in self.interfaces:
+            ports = self._ports.get(each.index, ()) if each.kind == _BRIDGE else ()
+            outer = [port.name for port in ports if port.kind not in _INNER_PORTS]
+            if outer and any(port.kind in _CONTAINER_PORTS for port in ports):
+                found[each.name] = outer[0]
+        return found
 
     @cached_property
     def _ports(self) -> Mapping[int, list[Interface]]:

@@ -18,6 +18,8 @@ _DHCP_SERVERS = (
     *("255.255.255.255", "169.254.0.0/16"),
     *(str(network) for network in PRIVATE if isinstance(network, IPv4Network)),
 )
+# Root, and the users that services have, such as systemd-network: SYS_UID_MAX of login.defs(5).
+_SYSTEM = "meta skuid 0-999"
 
 
 def own_traffic(*, ct: bool) -> Iterator[str]:
@@ -33,10 +35,10 @@ def own_traffic(*, ct: bool) -> Iterator[str]:
     types = "mld-listener-report, mld-listener-done, mld2-listener-report"
     yield f"ip6 daddr ff00::/8 ip6 hoplimit 1 icmpv6 type {{ {types} }} accept"
     yield "ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept"
-    yield "# DHCP clients; ports below 1024 are root's"
+    yield "# DHCP clients; their ports may be anybody's (net.ipv4.ip_unprivileged_port_start)"
     servers = ", ".join(_DHCP_SERVERS)
-    yield f"ip daddr {{ {servers} }} udp sport 68 udp dport 67 accept"
-    yield "ip6 daddr ff02::1:2 udp sport 546 udp dport 547 accept"
+    yield f"ip daddr {{ {servers} }} udp sport 68 udp dport 67 {_SYSTEM} accept"
+    yield f"ip6 daddr ff02::1:2 udp sport 546 udp dport 547 {_SYSTEM} accept"
     if ct:
         yield "# a server's connection older than this table, such as an ssh session"
         yield f"ct state new tcp sport < 1024 {NOT_FIRST_SYN} accept"

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -25,6 +26,10 @@ _BY_KERNEL, _BY_ROUTER = 2, 9
 _PERMANENT = 0x80  # linux/if_addr.h: IFA_F_PERMANENT; none that an advertisement led to has it
 # A resolver, the index of the interface that leads to it, and who made the route.
 _Facing: TypeAlias = tuple[Address, int, int]
+# Of br_netfilter, in the network namespace of whoever looks.
+_BRIDGES_JUDGED = tuple(
+    f"/proc/sys/net/bridge/bridge-nf-call-{tables}" for tables in ("iptables", "ip6tables")
+)
 # What of a default route is left out.
 _EVERYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - binds nothing
 
@@ -63,6 +68,7 @@ class Links:
             frozenset(defaults),
             {resolver: index for resolver, index, _ in routes},
             frozenset(self._advertised(routes)),
+            _bridges_are_judged(),
         )
 
     def routes(self) -> tuple[Route, ...]:
@@ -108,6 +114,13 @@ class Links:
                 of = (each.get_attr("IFA_ADDRESS"), each["prefixlen"])
                 found.setdefault(each["index"], []).append(IPv6Network(of, strict=False))
         return found
+
+
+def _bridges_are_judged() -> bool:
+    try:
+        return all(Path(each).read_text("ascii").strip() != "0" for each in _BRIDGES_JUDGED)
+    except OSError:  # the module is not loaded
+        return False
 
 
 def _interface(message: Any) -> Interface:

@@ -118,6 +118,7 @@ MIXED = replace(
         ),
         defaults=frozenset({2}),
         facing={ip_address("172.18.0.53"): 6},
+        bridges_judged=False,
     ),
     attached={1: LEARNING, 6: frozenset(Program)},
     resolvers=(ip_address("172.18.0.53"),),

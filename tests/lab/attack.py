@@ -18,6 +18,8 @@ _TIMEOUT_S = 0.3
 _GATEWAY = "172.30.0.1"  # of the lab's container
 _SYN, _ACK = 0x02, 0x10
 _ROUTING, _FRAGMENT = 43, 44  # IPv6 next headers
+_UDPLITE = 136
+_ROUTING_OPTION = 57  # linux/in6.h: IPV6_RTHDR
 _PAD = b"\x01\x04\0\0\0\0"  # an option of padding: six bytes
 
 
@@ -46,6 +48,18 @@ def fastopen(address: str) -> None:
             sock.sendto(b"secret", socket.MSG_FASTOPEN, (address, PORT))
 
 
+def mptcp(address: str) -> None:
+    """Connect by several paths, which each have a socket of their own."""
+    with socket.socket(_family(address), socket.SOCK_STREAM, socket.IPPROTO_MPTCP) as sock:
+        _connect(address, sock)
+
+
+def mapped(address: str) -> None:
+    """Connect an IPv6 socket to an IPv4 address."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        _connect(f"::ffff:{address}", sock)
+
+
 def marked(address: str) -> None:
     """Connect with a mark of one's own, as CAP_NET_RAW allows."""
     with socket.socket(_family(address), socket.SOCK_STREAM) as sock:
@@ -57,6 +71,44 @@ def udp(address: str) -> None:
     """Send a datagram, as QUIC would."""
     with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:
         sock.sendto(b"secret", (address, PORT))
+
+
+def udplite(address: str) -> None:
+    """Send a datagram of a protocol that any user has a socket for."""
+    with socket.socket(_family(address), socket.SOCK_DGRAM, _UDPLITE) as sock:
+        sock.sendto(b"secret", (address, PORT))
+
+
+def ping(address: str) -> None:
+    """Send an ICMP echo request by a socket that users of net.ipv4.ping_group_range have."""
+    four = _family(address) == socket.AF_INET
+    protocol = socket.IPPROTO_ICMP if four else socket.IPPROTO_ICMPV6
+    with socket.socket(_family(address), socket.SOCK_DGRAM, protocol) as sock:
+        sock.sendto((b"\x08" if four else b"\x80") + b"\0\0\0\0\1\0\1secret", (address, 0))
+
+
+def group(address: str) -> None:
+    """Send a datagram to all of a group, or of a link."""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:
+        index = socket.if_nametoindex("eth0")
+        if _family(address) == socket.AF_INET:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            by = struct.pack("=8xi", index)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, by)
+            sock.sendto(b"secret", (address, PORT))
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            sock.sendto(b"secret", (address, PORT))
+
+
+def dhcp(address: str) -> None:
+    """Send a datagram as a DHCP client does, by a port that may be anybody's."""
+    ours, theirs = (68, 67) if _family(address) == socket.AF_INET else (546, 547)
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as sock:
+        sock.bind(("", ours))
+        zone = "" if _family(address) == socket.AF_INET else "%eth0"
+        (to, *_) = socket.getaddrinfo(f"{address}{zone}", theirs, type=socket.SOCK_DGRAM)
+        sock.sendto(b"secret", to[-1])
 
 
 def query(address: str) -> None:
@@ -146,9 +198,22 @@ def routing_header(via: str, address: str) -> None:
     _raw(via, _ROUTING, header + _segment(via, _SYN))
 
 
-def connected_again(first: str, address: str) -> None:
+def segment_routing(via: str, address: str) -> None:
+    """Connect to *address* over *via*, with the routing header that any user may set."""
+    # The kernel puts the destination in the first segment, which comes last in the list.
+    header = struct.pack("!BBBBBBH16x16s", 0, 4, 4, 1, 1, 0, 0, ip_address(via).packed)
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, _ROUTING_OPTION, header)
+        _connect(address, sock)
+
+
+def connected_again(first: str, address: str, how: str = "plain") -> None:
     """Connect to *first*, let go, and connect the same socket to *address*."""
-    with socket.socket(_family(first), socket.SOCK_STREAM) as sock:
+    family = _family(first)
+    if how == "mapped":
+        family, first, address = socket.AF_INET6, f"::ffff:{first}", f"::ffff:{address}"
+    protocol = socket.IPPROTO_MPTCP if how == "mptcp" else 0
+    with socket.socket(family, socket.SOCK_STREAM, protocol) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setblocking(False)  # noqa: FBT003 - a socket's own interface
         with contextlib.suppress(BlockingIOError):

@@ -96,6 +96,37 @@ def test_a_bridge_with_a_port_that_leads_out_is_guarded(lab: Lab) -> None:
         until(lambda: outcomes(lab) == {"connected"}, 10, "br-out to be exempt again")
 
 
+def far_outcome(container: Namespace) -> str:
+    """Return what comes of a connection of *container* alone."""
+    return attempt(container, FAR[0]).outcome
+
+
+def test_a_bridge_that_containers_leave_by_unjudged_is_told(lab: Lab) -> None:
+    """A container beside a network card is on the network, whatever the policy says.
+
+    An ifb stands for the card, as above.
+    """
+    host, world, container = lab.net.host, lab.net.world, lab.net.container
+    host.ip(
+        "link add br0 type bridge",
+        "link add card type ifb",
+        "link set card master br0 up",
+        f"link add to-far type veth peer name far netns {world.pid}",
+        "link set to-far master br0 up",
+        f"link add to-lan type veth peer name lan netns {container.pid}",
+        "link set to-lan master br0 up",
+        "link set br0 up",
+    )
+    world.ip("address add 192.0.2.9/24 dev far", "link set far up")
+    container.ip("address add 192.0.2.10/24 dev lan", "link set lan up")
+    text = "what containers on br0 send leaves by card without being judged"
+    for judged, outcome, problems in ((0, "connected", [text]), (1, "ECONNREFUSED", [])):
+        host.sysctl(*(f"{each[:-1]}{judged}" for each in _SEEN))
+        with running(lab.net, POLICY) as enforcer:
+            assert [each["text"] for each in enforcer.status()["problems"]] == problems
+            until(lambda: far_outcome(container) == outcome, 15, f"the world to be {outcome}")  # noqa: B023
+
+
 @pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
 def test_containers_of_one_bridge_are_left_alone(lab: Lab, version: int) -> None:
     """Also where the packets of bridges pass the hooks of routed ones."""

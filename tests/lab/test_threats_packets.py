@@ -60,6 +60,33 @@ def test_udp_dns_and_data_on_a_syn(labs: Labs, origin: str, how: str, evil: str)
 
 
 @both_families
+@pytest.mark.parametrize("how", ["mptcp", "mapped", "udplite", "ping"])
+def test_sockets_that_any_user_has(labs: Labs, how: str, version: int, evil: str) -> None:
+    """They are neither TCP nor UDP as everybody knows them, and leave as everything does."""
+    if how == "mapped" and version:
+        pytest.skip("an IPv4 address is what is mapped")
+    for lab in (labs.open, labs.closed):
+        lab.net.host.sysctl("net.ipv4.ping_group_range=0 2147483647")
+    labs.refute(lambda lab: reaches(lab, "user", how, evil))
+
+
+@pytest.mark.parametrize("server", ["10.99.99.99", "ff02::1:2"])
+def test_the_port_of_a_dhcp_client(labs: Labs, server: str) -> None:
+    """Ports below 1024 are root's only as long as the administrator leaves it so."""
+    for lab in (labs.open, labs.closed):
+        lab.net.host.sysctl("net.ipv4.ip_unprivileged_port_start=0")
+    labs.refute(lambda lab: reaches(lab, "user", "dhcp", server, "udp"))
+
+
+@pytest.mark.parametrize(
+    "everybody", ["224.0.0.251", "239.77.77.77", "255.255.255.255", "ff02::fb", "ff05::2"]
+)
+def test_what_is_said_to_everybody(labs: Labs, everybody: str) -> None:
+    """On a link, or beyond it: whoever listens could be anybody."""
+    labs.refute(lambda lab: reaches(lab, "user", "group", everybody, "udp"))
+
+
+@both_families
 @pytest.mark.parametrize("origin", RAW_ORIGINS)
 @pytest.mark.parametrize("how", ["echo", "sctp", "raw_syn", "raw_ack", "fragments"])
 def test_raw_packets(labs: Labs, origin: str, how: str, evil: str) -> None:
@@ -110,6 +137,20 @@ def test_a_source_route(labs: Labs, origin: str, version: int, evil: str) -> Non
     labs.refute(gets_out)
 
 
+@pytest.mark.parametrize("version", [1], ids=["v6"])
+@pytest.mark.parametrize("permitted_first", [True, False], ids=["to permitted", "to evil"])
+def test_a_routing_header_of_any_user(labs: Labs, evil: str, *, permitted_first: bool) -> None:
+    """It takes no capability, and the packet leaves for the first of two destinations."""
+    both = (ALLOWED.addresses[1], evil)
+
+    def gets_out(lab: Lab) -> bool:
+        before = counted(lab, "routing_header")
+        attack(lab, "user", "segment_routing", *(both if permitted_first else both[::-1]))
+        return counted(lab, "routing_header") > before
+
+    labs.refute(gets_out)
+
+
 @both_families
 @pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize(("how", "protocol"), [("udp", "udp"), ("echo", "icmp")])
@@ -144,18 +185,25 @@ def test_another_port_of_a_permitted_address(labs: Labs, origin: str, version: i
 
 
 @both_families
-@pytest.mark.parametrize("origin", ["host", "user namespace"])
-def test_a_socket_connected_again(labs: Labs, origin: str, version: int, evil: str) -> None:
+@pytest.mark.parametrize(
+    ("origin", "how"),
+    [("host", "plain"), ("user namespace", "plain"), ("user", "mptcp"), ("user", "mapped")],
+)
+def test_a_socket_connected_again(
+    labs: Labs, origin: str, how: str, version: int, evil: str
+) -> None:
     """The mark that a socket got for one address once stayed on it for the next.
 
     The first is permitted but does not answer: an answer would clear the mark.
     """
+    if how == "mapped" and version:
+        pytest.skip("an IPv4 address is what is mapped")
 
     def gets_out(lab: Lab) -> bool:
         first = fresh_address(lab, version)
         lab.net.world.nft(_SILENT % (("ip", "ip6")[version], first))
         try:
-            attack(lab, origin, "connected_again", first, evil)
+            attack(lab, origin, "connected_again", first, evil, how)
             assert arrived(lab, first)
         finally:
             lab.net.world.nft("delete table inet lab_silent")

@@ -139,6 +139,27 @@ def test_a_bridge_that_leads_out_may_have_a_router() -> None:
     assert machine.programs(lan) == LEARNING
 
 
+@pytest.mark.parametrize(
+    ("kinds", "passing"),
+    [
+        (("veth", ""), {"br0": "port1"}),
+        (("vlan", "tun"), {"br0": "port0"}),
+        (("", "dummy"), {}),
+        (("veth", "tun"), {}),
+        ((), {}),
+    ],
+    ids=str,
+)
+def test_a_bridge_passes_on_what_its_containers_send(
+    kinds: tuple[str, ...], passing: dict[str, str]
+) -> None:
+    """To a network card, past the hooks of whatever is routed, unless br_netfilter is there."""
+    ports = (Interface(20 + n, f"port{n}", kind, 9) for n, kind in enumerate(kinds))
+    machine = network(Interface(9, "br0", kind="bridge"), *ports)
+    assert machine.passing == {}
+    assert replace(machine, bridges_judged=False).passing == passing
+
+
 def test_the_loopback_is_never_forwarded_from() -> None:
     """Not even a default route over it changes its programs."""
     assert network(defaults=(1,)).programs(LO) == LEARNING
