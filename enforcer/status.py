@@ -210,6 +210,7 @@ def report(
         "denied": {
             "total": kernel.table.denied,
             "lost": None,
+            "hosts": [],
             "recent": [],
             "without_processes": None,
         },

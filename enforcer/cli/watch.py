@@ -8,14 +8,19 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enforcer.cli.options import runtime_dir_option
-from enforcer.cli.status import WIDTH, as_text, current
+from enforcer.cli.plain import WIDTH
+from enforcer.cli.status import current
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.text import Text
 
 # A look takes some 20 ms of the daemon's.
 EVERY_S = 1.0
@@ -33,31 +38,44 @@ def watch(runtime_dir: Path) -> None:
         raise click.UsageError("watch needs a terminal: use enforcer status, or denials --follow")
     # A tenth of a second that the other commands can do without.
     from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
 
-    runtime = RuntimeDir(runtime_dir)
-    first = _shown(runtime)
-    with contextlib.suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
-        live.update(Text.from_ansi(first), refresh=True)
+    from enforcer.cli.screen import console  # noqa: PLC0415
+
+    runtime, terminal = RuntimeDir(runtime_dir), console()
+    first = _shown(runtime, terminal)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(console=terminal, screen=True, auto_refresh=False) as live,
+    ):
+        live.update(first, refresh=True)
         while True:
             time.sleep(EVERY_S)
-            live.update(Text.from_ansi(_shown_again(runtime)), refresh=True)
+            live.update(_shown_again(runtime, terminal), refresh=True)
 
 
-def _shown(runtime: RuntimeDir) -> str:
+def _shown(runtime: RuntimeDir, terminal: Console) -> Group:
+    from rich.console import Group  # noqa: PLC0415
+
+    from enforcer.cli.screen import as_screen, shows_signs  # noqa: PLC0415
+
     report = current(runtime)
-    return "\n".join((as_text(report), *_denials(report)))
+    screen = as_screen(report, signs=shows_signs(terminal))
+    return Group(screen, *_denials(report))
 
 
-def _shown_again(runtime: RuntimeDir) -> str:
+def _shown_again(runtime: RuntimeDir, terminal: Console) -> Group | Text:
+    from rich.text import Text  # noqa: PLC0415
+
     try:
-        return _shown(runtime)
+        return _shown(runtime, terminal)
     except EnforcerError as exc:
-        return str(exc)  # it may pass: a daemon that restarts
+        return Text(str(exc))  # it may pass: a daemon that restarts
 
 
-def _denials(report: dict[str, Any]) -> Iterator[str]:
+def _denials(report: dict[str, Any]) -> Iterator[Text]:
+    from rich.text import Text  # noqa: PLC0415
+
     recent = report["denied"]["recent"][-MAX_DENIALS:]
     for denial in reversed(recent):
-        yield ""
-        yield from textwrap.wrap(denial["text"], WIDTH, subsequent_indent="    ")
+        yield Text()
+        yield Text("\n".join(textwrap.wrap(denial["text"], WIDTH, subsequent_indent="    ")))

@@ -28,6 +28,7 @@ _SYN, _OFFSET, _WINDOW = 0x02, 5 << 4, 0xFFFF  # RFC 9293 section 3.1
 _TCP = struct.Struct(">HHIIBBHHH")
 _IPV4 = struct.Struct(">BBHHHBBH4s4s")
 _IPV6 = struct.Struct(">IHBB16s16s")
+_SUBNETS, _INTERFACE_BITS = 1 << 32, 64  # RFC 4291 section 2.5.4
 _IPV4_BEGIN, _IPV6_BEGIN, _HOPS = 4 << 4 | 5, 6 << 28, 64
 
 
@@ -84,7 +85,11 @@ def documentation(
         resolvers: permitted too.
     """
     for network in DOCUMENTATION[version]:
-        # Neither the network's own address nor its broadcast.
-        address = network[1 + number % (network.num_addresses - 2)]
+        if isinstance(network, IPv4Network):
+            # Neither the network's own address nor its broadcast.
+            address: Address = network[1 + number % (network.num_addresses - 2)]
+        else:
+            # One host of any subnet: short to read.
+            address = network[number % _SUBNETS << _INTERFACE_BITS | 1]
         if address not in resolvers and not any(address in each for each in permitted):
             yield address

@@ -198,7 +198,7 @@ class Requests:
         total = state.table.denied
         if total is not None:
             total += stats[Stat.DENIED]  # which made no packets
-        denied = denied_view(denials.records, total, denials.lost, policy)
+        denied = denied_view(denials.records, total, denials.lost, policy, time.time())
         view["denied"] = denied | {"without_processes": self._datapath.on_cgroup.blind or None}
         return status.report(state, self._findings, view, problems)
 

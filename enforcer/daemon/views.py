@@ -14,6 +14,7 @@ from enforcer.core.addresses import Address
 from enforcer.core.bindings import Binding
 from enforcer.core.denial_words import as_document, protocol
 from enforcer.core.denials import Denial
+from enforcer.core.denied_hosts import LATELY_S, DeniedHost, denied_hosts
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
@@ -24,6 +25,7 @@ from enforcer.daemon.in_force import InForce
 
 # The others are to be had from `enforcer denials`.
 STATUS_DENIALS = 20
+STATUS_HOSTS = 50
 
 
 def daemon_view(
@@ -123,7 +125,7 @@ def denials_view(
 
 
 def denied_view(
-    records: Iterable[Denial], total: int | None, lost: int, policy: Policy
+    records: Iterable[Denial], total: int | None, lost: int, policy: Policy, now: float
 ) -> dict[str, Any]:
     """Return what `enforcer status --json` says of denials.
 
@@ -132,10 +134,27 @@ def denied_view(
         total: packets; None where the kernel does not count.
         lost: that were logged and did not become part of a record.
         policy: in force.
+        now: wall clock, seconds since the epoch.
     """
-    latest = list(records)[-STATUS_DENIALS:]
+    kept = list(records)
+    latest = kept[-STATUS_DENIALS:]
     recent = [as_document(each, policy.organization, policy.mode) for each in latest]
-    return {"total": total, "lost": lost, "recent": recent}
+    hosts = [_denied_host(each, now) for each in denied_hosts(kept, now - LATELY_S)]
+    return {"total": total, "lost": lost, "hosts": hosts[:STATUS_HOSTS], "recent": recent}
+
+
+def _denied_host(each: DeniedHost, now: float) -> dict[str, Any]:
+    return {
+        "host": each.host or None,
+        "address": str(each.address),
+        "port": each.port or None,
+        "protocol": protocol(each.protocol),
+        "packets": each.packets,
+        "processes": list(each.askers),
+        "last": _timestamp(each.last),
+        # The clock may have been put back.
+        "age_s": round(max(0.0, now - each.last), 1),
+    }
 
 
 def proof_view(

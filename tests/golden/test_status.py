@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from enforcer.cli.status import as_text
+from enforcer.cli.plain import as_text
+from enforcer.cli.screen import as_screen
 from enforcer.core.interfaces import LEARNING, Interface, Network, Program
 from enforcer.core.policy import Mode
 from enforcer.core.problem import Problem
 from enforcer.core.proof import FamilyProof
 from enforcer.core.proof import Outcome as Shown
 from enforcer.core.table import ABSENT, ListedElement, TableState
+from enforcer.daemon.prover import HINT, UPLINK
 from enforcer.daemon.views import proof_view
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
@@ -72,6 +76,7 @@ def running(
     findings: Findings = LINUX,
     repaired: tuple[dict[str, Any], ...] = (),
     proof: dict[str, Any] = PROOF,
+    denied: tuple[dict[str, Any], ...] = (),
 ) -> dict[str, Any]:
     """Return the document of a daemon that runs."""
     daemon = {
@@ -86,7 +91,9 @@ def running(
         "proof": proof,
         "repaired": list(repaired),
     }
-    return report(kernel, findings, daemon, problems)
+    document = report(kernel, findings, daemon, problems)
+    document["denied"]["hosts"] = list(denied)
+    return document
 
 
 UNRESOLVED = Problem(
@@ -97,6 +104,37 @@ REPAIRED = {
     "text": "somebody else changed the nftables table (chain output)",
     "at": "2026-11-23T08:12:00+00:00",
 }
+BOTH = proof_view((PROVED, FamilyProof(6, Shown.PROVED, ip_address("2001:db8:61e::a1"))), AT, 4.6)
+ACCEPTED = "198.51.100.23 is accepted, and nothing permits it"
+FAILED = proof_view(
+    (FamilyProof(4, Shown.FAILED, why=ACCEPTED), FamilyProof(6, Shown.UNPROVED, why="?")), AT, 12.0
+)
+NOWHERE_TO_TRY = proof_view(
+    (FamilyProof(4, Shown.NO_ROUTE, why="?"), FamilyProof(6, Shown.NO_ROUTE, why="?")), None, None
+)
+PROOF_PROBLEMS = (
+    Problem(f"IPv4: {ACCEPTED}", HINT),
+    Problem("IPv6: not proved: something else than the ruleset denies 2001:db8::7", HINT),
+)
+
+
+def denied_host(
+    host: str | None, address: str, port: int | None, packets: int, *processes: str, **more: object
+) -> dict[str, Any]:
+    """Return what is told of a host that was denied."""
+    said = {"protocol": "tcp", "last": "2026-11-23T07:59:48+00:00", "age_s": 12.0}
+    told = {"host": host, "address": address, "port": port, "packets": packets}
+    return told | {"processes": list(processes)} | said | more
+
+
+DENIED = (
+    denied_host("ghcr.io", "198.51.100.7", 443, 14, "skopeo", "dockerd"),
+    denied_host("registry.corp.example", "198.51.100.8", 5000, 5, "dockerd", age_s=840.0),
+    denied_host(None, "2001:db8::5", 53, 2, "python3", protocol="udp", age_s=1200.0),
+    denied_host(None, "198.51.100.9", None, 1, protocol="icmp", age_s=3000.0),
+    denied_host(f"{'long-' * 10}name.cdn.example.com", "198.51.100.9", 8443, 1, "a", "b", "c"),
+    *(denied_host(f"r{n}.example.com", "198.51.100.9", 443, 1) for n in range(3)),
+)
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
 DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
 UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
@@ -136,6 +174,29 @@ CASES = {
     "mixed-bridges": (running(MIXED), True, False),
     "audit": (running(AUDIT), False, True),
     "detached": (running(DETACHED), True, False),
+    "audit-problem": (running(AUDIT, UNRESOLVED, denied=DENIED[:1]), False, False),
+    "denied": (running(WHOLE, proof=BOTH, denied=DENIED), True, True),
+    "not-proved": (running(WHOLE, *PROOF_PROBLEMS, proof=FAILED), True, False),
+    "no-route": (
+        running(
+            WHOLE,
+            Problem("nothing is proved of the ruleset: no route leads out", UPLINK),
+            proof=NOWHERE_TO_TRY,
+        ),
+        True,
+        False,
+    ),
+    "resolver-dead": (
+        running(
+            WHOLE,
+            Problem(
+                "registry.corp.example can't be resolved: 192.0.2.53 did not answer within 2 s",
+                "check the name and the resolvers",
+            ),
+        ),
+        True,
+        False,
+    ),
     "input-gone": (running(UNLABELLED), True, False),
     "output-gone": (running(UNJUDGED), False, False),
     "table-gone": (running(EMPTY), False, False),
@@ -165,6 +226,29 @@ def test_status_is_true_and_reads_as_reviewed(name: str) -> None:
     text = as_text(document) + "\n"
     assert max(map(len, text.splitlines())) < 80
     assert_golden(FOLDER / f"{name}.txt", text)
+
+
+# Whoever reads a terminal of 80 columns without colours.
+SCREENS = ("audit", "denied", "detached", "healthy", "killed", "never-started", "not-proved")
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_terminal_shows_it_as_reviewed(name: str) -> None:
+    """In 80 columns, the state in the first of its lines."""
+    document, _, _ = CASES[name]
+    written = io.StringIO()
+    Console(file=written, width=80, highlight=False).print(as_screen(document))
+    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert as_text(document).partition("\n")[0] in lines[0]
+    assert_golden(FOLDER / "screen" / f"{name}.txt", "\n".join(lines) + "\n")
+
+
+def test_a_terminal_without_signs_gets_none() -> None:
+    """As one of the console is."""
+    for document, _, _ in CASES.values():
+        written = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
+        Console(file=written, width=80, safe_box=True).print(as_screen(document, signs=False))
 
 
 def test_the_document_has_what_is_promised() -> None:

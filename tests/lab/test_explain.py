@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from enforcer.core.presets import presets
+from enforcer.edge.client import request
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.connect import attempt, attempts
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED, IMAGE
+from tests.unit.test_explain import IMAGES
 
 pytestmark = pytest.mark.root
 
@@ -110,3 +114,30 @@ def test_what_is_no_target_is_one_error(enforcer: Enforcer) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "is no image" in done.stderr
     assert "hint: " in done.stderr
+
+
+def test_every_preset_is_explained_by_a_daemon(lab: Lab) -> None:
+    """An image of each is denied, with what to add; with all of that added, each is allowed."""
+    images = {preset: image for preset, image in IMAGES.items() if preset in presets()}
+    assert images.keys() == presets().keys()
+    lines: list[str] = []
+
+    def asked(image: str) -> dict[str, Any]:
+        socket = enforcer.runtime_dir / "control.sock"
+        answer: dict[str, Any] = request("GET", socket, f"/explain?target={quote(image, safe='')}")
+        return answer
+
+    empty = "version: 1\norganization: lab\n"
+    with running(lab.net, empty) as enforcer:
+        for preset, image in images.items():
+            found = asked(image)
+            assert (found["allowed"], found["registry"]) == (False, preset)
+            assert not any(host["allowed"] for host in found["hosts"])
+            lines += found["add"] if not lines else found["add"][1:]
+        enforcer.put_in_force(empty + "\n".join(lines) + "\n")
+        for preset, image in images.items():
+            found = asked(image)
+            assert found["allowed"], found
+            origins = [host["entry"]["origin"].split(", ") for host in found["hosts"]]
+            assert all(preset in origin for origin in origins)
+            assert found["add"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.screen import on_a_terminal
 from tests.lab.states import (
     DEGRADED,
     HEALTHY,
@@ -105,3 +107,19 @@ def test_not_root(enforcer: Enforcer) -> None:
     assert re.fullmatch(
         r'enforcer: only root may talk to ".*" \(hint: use sudo\)\n', refused.stderr
     )
+
+
+def test_a_terminal_shows_who_was_denied_in_its_columns(
+    shared_lab: Lab, enforcer: Enforcer
+) -> None:
+    """The state in its first line, hosts with their processes, and no line too long."""
+    attempt(shared_lab.net.host, DENIED.addresses[0])
+    until(lambda: enforcer.status()["denied"]["hosts"], SHOWN_WITHIN_S, "the denial")
+    lines = on_a_terminal(shared_lab.net.host, *enforcer.argv("status"), columns=80)
+    assert "enforcing, healthy" in lines[0]
+    assert max(map(len, lines)) <= 80
+    (line,) = (line for line in lines if f"{DENIED.addresses[0]}:443" in line)
+    assert Path(sys.executable).name in line
+    piped = shown(enforcer).stdout
+    assert f" to {DENIED.addresses[0]}:443, by {Path(sys.executable).name}, " in piped
+    assert "\x1b" not in piped
