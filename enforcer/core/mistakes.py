@@ -45,7 +45,7 @@ PLACES: dict[Path, tuple[str, str]] = {
     ("dns", "grace"): ("a number of seconds from 0 to 86400", "write grace: 300"),
     ("watch",): ("true or false", "write watch: true"),
     ("metrics",): ("a mapping with port", "write metrics: {port: 9653}"),
-    ("metrics", "port"): ("a port, from 1 to 65535", "write metrics: {port: 9653}"),
+    ("metrics", "port"): ("a port, from 1024 to 65535", "write metrics: {port: 9653}"),
 }
 
 # Where policy_form.py has a Discriminator.

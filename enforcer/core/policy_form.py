@@ -133,7 +133,8 @@ class DnsSection(_Section):
 class MetricsSection(_Section):
     """Where Prometheus finds metrics, besides the control socket."""
 
-    port: Annotated[int, Field(ge=1, le=MAX_PORT, description="of TCP, on 127.0.0.1 alone")]
+    # Those below are for who may take them, which a running daemon gives up.
+    port: Annotated[int, Field(ge=1024, le=MAX_PORT, description="of TCP, on 127.0.0.1 alone")]
 
 
 HostItem: TypeAlias = Annotated[
