@@ -11,7 +11,10 @@ import pytest
 from deb.build import COMPLETIONS, SITE, SYSTEM, build
 from enforcer.cli.main import COMMANDS
 
-pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb"),
+    pytest.mark.timeout(300),  # wheel and package take seconds of a processor of their own
+]
 
 CHECKOUT = Path(__file__).parents[2]
 # Python alone, without the environment of the tests: only what the package holds is found.
@@ -26,7 +29,7 @@ for name in sys.argv[2:]:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the package."""
-    return build(CHECKOUT, tmp_path_factory.mktemp("package"))
+    return build(CHECKOUT, tmp_path_factory.mktemp("package"), "none")
 
 
 @pytest.fixture(scope="module")
