@@ -26,8 +26,8 @@ CACHE = CHECKOUT / ".vm"
 INSIDE = Path(__file__).parent / "inside" / "service"
 # What the package depends on, and systemd.
 PACKAGES = (
-    *("systemd-sysv", "dbus", "python3", "python3-bpfcc", "python3-yaml", "nftables", "kmod"),
-    *("iproute2", "procps", "man-db"),
+    *("systemd-sysv", "dbus", "python3", "python3-bpfcc", "python3-yaml", "nftables"),
+    *("netbase", "kmod", "iproute2", "procps", "man-db"),
 )
 TIMEOUT_S = 45 * 60
 _MEMORY_MIB = 2048

@@ -113,7 +113,7 @@ def ours_in_kernel() -> str:
 
 def first() -> None:
     """From an empty machine to one that enforces, and all that happens to a service."""
-    holds("open before it is installed", connects(DENIED))
+    holds("open before it is installed", in_time(lambda: connects(DENIED)))
     holds("installed", run("dpkg", "--install", PACKAGE).returncode == 0)
     holds("it runs once it is installed", in_time(active))
     holds("it will at the next boot", run("systemctl", "is-enabled", "enforcer").returncode == 0)
