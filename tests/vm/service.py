@@ -26,12 +26,14 @@ CACHE = CHECKOUT / ".vm"
 INSIDE = Path(__file__).parent / "inside" / "service"
 # What the package depends on, and systemd.
 PACKAGES = (
-    *("systemd-sysv", "dbus", "python3", "python3-bpfcc", "python3-yaml", "nftables", "kmod"),
-    *("iproute2", "procps", "man-db"),
+    *("systemd-sysv", "dbus", "python3", "python3-bpfcc", "python3-yaml", "nftables"),
+    *("netbase", "kmod", "iproute2", "procps", "man-db"),
 )
 TIMEOUT_S = 45 * 60
 _MEMORY_MIB = 2048
 _SPARE_MIB = 1024
+# Without the last word, a guest that gets no processor for a moment takes its timer for broken.
+_COMMAND_LINE = "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off no_timer_check"
 _LINE = re.compile(r"scenario: (ok|NOT) (.*)")
 
 
@@ -74,7 +76,7 @@ def prepare(folder: Path, system: Path) -> Path:
     package.mkdir(parents=True)
     for name in ("__init__.py", "world.py", "scenario.py"):
         shutil.copy(INSIDE / name, package)
-    shutil.copy(build(CHECKOUT, folder), scenario / "enforcer.deb")
+    shutil.copy(build(CHECKOUT, folder, "none"), scenario / "enforcer.deb")
     (tree / "var/lib/scenario").mkdir()
     for unit, target in (("world", "sysinit"), ("scenario", "multi-user")):
         shutil.copy(INSIDE / f"{unit}.service", tree / "etc/systemd/system")
@@ -107,7 +109,7 @@ def boot(kernel: Kernel, machine: Path, job: Path, watch: Callable[[str], None])
         *("-m", str(_MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
         *("-nic", "none", "-serial", "stdio"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initramfs)),
-        *("-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off"),
+        *("-append", _COMMAND_LINE),
         *(
             word
             for path in drives

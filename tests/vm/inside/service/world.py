@@ -19,7 +19,7 @@ DENIED, PERMITTED, NAMED = "198.18.0.1", "198.18.1.1", "198.18.2.1"
 NAME = "registry.allowed.test"
 PORT = 443
 TRIED = Path("/var/lib/scenario/tried")
-PAUSE_S = 0.02
+PAUSE_S = 0.2
 _ANSWER_TTL_S = 60
 
 
