@@ -11,10 +11,10 @@ import dns.name
 
 from enforcer.abi import Stat
 from enforcer.core.addresses import Address
-from enforcer.core.bindings import Binding
 from enforcer.core.denial_words import as_document, protocol
 from enforcer.core.denials import Denial
 from enforcer.core.explain import Entry, Explanation, Need
+from enforcer.core.holders import Binding
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
 from enforcer.core.proof import FamilyProof

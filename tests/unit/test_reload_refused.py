@@ -13,6 +13,7 @@ import dns.name
 import pytest
 
 from enforcer.core.answers import Answer
+from enforcer.core.holders import Binding
 from enforcer.core.policy import Mode, Policy
 from enforcer.core.promises import Origin
 from enforcer.daemon.datapath import Datapath
@@ -147,6 +148,10 @@ class Setting:
         self.datapath.mode = Mode.ENFORCE
         path.write_text(AFTER)
 
+    async def open_for(self) -> tuple[Binding, ...]:
+        """Return what is open for which hosts."""
+        return (await self.enforcement.holders()).bindings()
+
 
 @pytest.mark.parametrize("step", ["learn", "enforce"])
 def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
@@ -155,11 +160,11 @@ def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
     async def body() -> None:
         setting = Setting(tmp_path)
         setting.datapath.refuses = step
-        before, hosts = setting.enforcement.in_force, setting.enforcement.hosts()
+        before, hosts = setting.enforcement.in_force, await setting.open_for()
         with pytest.raises(DatapathError, match="no room"):
             await setting.enforcement.reload()
         assert setting.enforcement.in_force is before
-        assert setting.enforcement.hosts() == hosts
+        assert await setting.open_for() == hosts
         assert setting.datapath.mode is Mode.ENFORCE
         assert setting.datapath.domains == ("cdn.test",)
         assert set(setting.datapath.learned_pairs) == {OPEN}
@@ -176,7 +181,7 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
         setting.datapath.refuses = "learned"
         await setting.enforcement.reload()
         assert setting.enforcement.in_force.policy.mode is Mode.AUDIT is setting.datapath.mode
-        assert setting.enforcement.hosts() == ()
+        assert await setting.open_for() == ()
         assert UNBOUND in setting.problems
         assert setting.datapath.learners == {None}
         setting.datapath.refuses = ""
