@@ -184,28 +184,37 @@ class Enforcement:
     async def follow(self) -> None:
         """Follow the machine's resolvers, uplink and addresses; put back what is gone."""
         try:
-            wanted = self._followed()
-            refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
-            self._tell_refused(refused)
-            for taken_off in self._datapath.put_back:
-                self.drift.repaired(taken_off)
-            edited = await self.drift.found()
-            if edited:
-                await self._kernel.run(self._datapath.judge_anew)
-            if edited or self._datapath.uplinks_moved or wanted != self.in_force:
-                await self._enforce(wanted)
-                self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
-            elif OLDER in self._problems:
-                await self._end_older(self._books.elements())
-            if UNBOUND in self._problems:
-                await self._forget_unbound()
-            if edited:
-                self.drift.repaired(edited)
-            self.writer.put(await self._overload.check(self.take_events))
+            await self._follow()
         except EnforcerError as exc:
             self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
+        except OSError as exc:  # no descriptor is left, for one: the next look may have one
+            self._problems.raise_(FOLLOWING, Problem(f"can't look at the machine: {exc}"))
         else:
             self._problems.settle(FOLLOWING)
+
+    async def _follow(self) -> None:
+        wanted, lost = self._followed(), self._datapath.lost
+        refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
+        self._tell_refused(refused)
+        for taken_off in self._datapath.put_back:
+            self.drift.repaired(taken_off)
+        edited = await self.drift.found()
+        if edited:
+            await self._kernel.run(self._datapath.judge_anew)
+        if edited or self._datapath.uplinks_moved or wanted != self.in_force:
+            await self._enforce(wanted)
+            self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
+        elif OLDER in self._problems:
+            await self._end_older(self._books.elements())
+        if lost and not self._datapath.lost:
+            # After an hour without an uplink the next try may be five minutes away.
+            now = time.monotonic()
+            self.lookups.use(wanted.policy, wanted.resolvers, now, anew=True)
+        if UNBOUND in self._problems:
+            await self._forget_unbound()
+        if edited:
+            self.drift.repaired(edited)
+        self.writer.put(await self._overload.check(self.take_events))
 
     def _followed(self) -> InForce:
         now = self.in_force
