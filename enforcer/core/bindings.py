@@ -12,21 +12,11 @@ from enforcer.core.addresses import Address, learnable
 from enforcer.core.answers import Answer
 from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
+from enforcer.core.holders import Binding, Holders
 from enforcer.core.inherited import Claim
-from enforcer.core.promises import UNKNOWN_HOST, Origin, Promise, Promises
+from enforcer.core.promises import UNKNOWN_HOST, Origin, Promises
 from enforcer.core.ranking import Ranking
 from enforcer.core.shares import Pair, Shares
-
-
-@dataclass(frozen=True)
-class Binding:
-    """One address of one host, open at *ports*, the last of them until *expires*."""
-
-    host: str
-    address: Address
-    ports: tuple[int, ...]
-    expires: float
-    origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +28,14 @@ class Mark:
     entries: dict[Pair, Promises]
     ends: Ranking[Pair]
     shares: Shares
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What of bindings another policy permits, and what of it the kernel is to be told."""
+
+    books: Mark
+    rewrite: tuple[Pair, ...]
 
 
 class Bindings:
@@ -160,10 +158,29 @@ class Bindings:
         `private` their private ones; ports become those of the grant. Lifetimes
         once promised stay: *min_ttl_s* and *grace_s* are for later answers.
         """
+        return self.take(self.retained(grants, now, min_ttl_s=min_ttl_s, grace_s=grace_s), now)
+
+    def retained(self, grants: Grants, now: float, *, min_ttl_s: int, grace_s: int) -> Kept:
+        """Return what `retain` keeps, for `take` with the same *now*: seconds with full books.
+
+        Until then nothing may be recorded; to read, in another thread too, is no harm.
+        """
+        before = dict(self._entries)
+        kept = Bindings(min_ttl_s=min_ttl_s, grace_s=grace_s, capacity=self._capacity)
+        rewrite = kept._derive(before, grants, now)
+        return Kept(kept.mark(), tuple(rewrite))
+
+    def take(self, kept: Kept, now: float) -> Change:
+        """Go on with what was `retained`; return what that changes in the kernel."""
         self.expire(now)
-        self._min_ttl_s, self._grace_s = min_ttl_s, grace_s
-        before, self._entries = self._entries, {}
-        self._ends, self._shares = Ranking(self._end), Shares(self._end)
+        before = self._entries
+        self._set(kept.books)
+        delete = tuple(_element(k, old) for k, old in before.items() if k not in self._entries)
+        delete += self._make_room()
+        return Change(self._elements(kept.rewrite), delete)
+
+    def _derive(self, before: Mapping[Pair, Promises], grants: Grants, now: float) -> list[Pair]:
+        """Hold what *grants* permit of *before*; return what the kernel is to be told."""
         matches: dict[str, Grant | None] = {}
         public: dict[Address, bool] = {}  # what is in the books is not reserved
         for (address, _), old in before.items():
@@ -187,9 +204,7 @@ class Bindings:
                 entry.write(now)
                 rewrite.append(key)
             self._ends.put(key)
-        delete = tuple(_element(k, old) for k, old in before.items() if k not in self._entries)
-        delete += self._make_room()
-        return Change(self._elements(rewrite), delete)
+        return rewrite
 
     def mark(self) -> Mark:
         """Return what `restore` needs to undo a later `retain`."""
@@ -201,11 +216,14 @@ class Bindings:
         Returns: what that changes in the kernel.
         """
         tried = self.elements(now)
-        self._min_ttl_s, self._grace_s = mark.min_ttl_s, mark.grace_s
-        self._entries, self._ends, self._shares = mark.entries, mark.ends, mark.shares
+        self._set(mark)
         held, known = self.elements(now), set(tried)
         delete = (e for e in tried if (e.address, e.port) not in self._entries)
         return Change(tuple(e for e in held if e not in known), tuple(delete))
+
+    def _set(self, mark: Mark) -> None:
+        self._min_ttl_s, self._grace_s = mark.min_ttl_s, mark.grace_s
+        self._entries, self._ends, self._shares = mark.entries, mark.ends, mark.shares
 
     def expire(self, now: float) -> None:
         """Forget the elements that the kernel has dropped by *now*."""
@@ -223,15 +241,22 @@ class Bindings:
         self.expire(now)
         return (pair for pair in reversed(self._entries) if pair[0].version == version)
 
+    def pairs(self, now: float) -> tuple[Pair, ...]:
+        """Return the addresses and ports that `elements` has."""
+        self.expire(now)
+        return tuple(self._entries)
+
     def hosts(self, now: float) -> tuple[Binding, ...]:
         """Return which host holds what at *now*, sorted by host and address."""
-        found: dict[tuple[str, int, Address], list[tuple[int, Promise]]] = {}
-        for (address, port), entry in self._entries.items():
-            for host, promise in entry.hosts.items():
-                if promise.expires > now:
-                    item = (host, address.version, address)
-                    found.setdefault(item, []).append((port, promise))
-        return tuple(_binding(item[0], item[2], found[item]) for item in sorted(found))
+        holders = Holders()
+        self.gather(self.pairs(now), holders, now)
+        return holders.bindings()
+
+    def gather(self, pairs: Iterable[Pair], into: Holders, now: float) -> None:
+        """Take down *into* who holds those of *pairs* that are still open."""
+        for pair in pairs:
+            if pair in self._entries:
+                into.gather(pair, self._entries[pair], now)
 
     def _hold(self, key: Pair, host: str, expires: float, origin: Origin, now: float) -> bool:
         """Promise *key* to *host*; tell whether the kernel is to be told."""
@@ -263,14 +288,3 @@ class Bindings:
 
 def _element(key: Pair, entry: Promises) -> Element:
     return Element(*key, entry.written, entry.shown)
-
-
-def _binding(host: str, address: Address, promises: list[tuple[int, Promise]]) -> Binding:
-    origins = frozenset[Origin]().union(*(promise.origins for _, promise in promises))
-    return Binding(
-        host,
-        address,
-        tuple(sorted(port for port, _ in promises)),
-        max(promise.expires for _, promise in promises),
-        tuple(origin for origin in Origin if origin in origins),
-    )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
-from enforcer.core.bindings import Binding
+from enforcer.core.holders import Binding
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy

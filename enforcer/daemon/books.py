@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 from enforcer.abi import MAX_LEARNED
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding, Bindings, Mark
+from enforcer.core.bindings import Bindings, Mark
 from enforcer.core.changes import Change, Element
 from enforcer.core.grants import Grants
+from enforcer.core.holders import Holders
 from enforcer.core.inherited import Claim
 from enforcer.core.opened import Opened, Pair
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.promises import UNKNOWN_HOST, Origin
 from enforcer.daemon.problems import Problems, ProblemsOfHosts
+from enforcer.daemon.turns import in_turns
 
 
 class Books:
@@ -89,16 +93,21 @@ class Books:
             self._opened.add(claim.host, [(claim.address, claim.port)])
         self._bindings.inherit(known, time.monotonic())
 
-    def retain(self, policy: Policy, grants: Grants) -> tuple[Change, frozenset[Pair]]:
+    async def retain(self, policy: Policy, grants: Grants) -> tuple[Change, frozenset[Pair]]:
         """Keep open what another *policy* and its *grants* permit.
+
+        It takes seconds with full books, which a thread of its own spends. What is observed
+        meanwhile is told afterwards, to `observe`.
 
         Returns: what that changes in the kernel, and what is or was open and would not be
             by *grants*: its connections are to end.
         """
-        closed = self._opened.closed_by(grants)
-        change = self._bindings.retain(
-            grants, time.monotonic(), min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
+        now = time.monotonic()
+        retained = partial(
+            self._bindings.retained, min_ttl_s=policy.min_ttl_s, grace_s=policy.grace_s
         )
+        closed = await asyncio.to_thread(self._opened.closed_by, grants)
+        change = self._bindings.take(await asyncio.to_thread(retained, grants, now), now)
         # What has just expired is deleted too, but not closed. What a flood of names has
         # driven out of the memory is not known to be permitted.
         forgotten = (pair for pair in _pairs(change.delete) if pair not in self._opened)
@@ -127,11 +136,14 @@ class Books:
 
     def pairs(self) -> frozenset[Pair]:
         """Return the addresses and ports that are open now."""
-        return frozenset(_pairs(self.elements()))
+        return frozenset(self._bindings.pairs(time.monotonic()))
 
-    def hosts(self) -> tuple[Binding, ...]:
-        """Return which addresses are open for each host now."""
-        return self._bindings.hosts(time.monotonic())
+    async def holders(self) -> Holders:
+        """Return which hosts addresses are open for, in turns: a second with full books."""
+        now, found = time.monotonic(), Holders()
+        async for some in in_turns(self._bindings.pairs(now)):
+            self._bindings.gather(some, found, now)
+        return found
 
 
 def _pairs(elements: Collection[Element]) -> list[Pair]:

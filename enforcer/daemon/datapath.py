@@ -90,6 +90,8 @@ class Datapath:
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self.judging = Judging(root, self.programs.judge, self.links, capabilities)
         self._bridged = False
+        # Whether, at the last `follow`, no route led to some resolver.
+        self.lost = False
         # What the ruleset that is replaced has counted: the next one goes on from there.
         self._denied = 0
         self.own: frozenset[Address] = frozenset()
@@ -191,8 +193,8 @@ class Datapath:
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
-        lost = not network.facing.keys() >= set(resolvers)
-        refused = self._placement.follow(network, lost=lost)
+        self.lost = not network.facing.keys() >= set(resolvers)
+        refused = self._placement.follow(network, lost=self.lost)
         if self._bridged:
             try:
                 self.on_cgroup.restore()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
 from enforcer.core.answers import Answer
-from enforcer.core.bindings import Binding
 from enforcer.core.changes import Change, Element
+from enforcer.core.holders import Holders
 from enforcer.core.inherited import claims
 from enforcer.core.opened import Pair
 from enforcer.core.problem import Problem
@@ -28,6 +30,7 @@ from enforcer.daemon.metrics import Latencies
 from enforcer.daemon.names import Names
 from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problems
+from enforcer.daemon.turns import in_turns
 from enforcer.daemon.writer import Writer
 from enforcer.edge import caches
 from enforcer.edge.memory import give_back
@@ -42,8 +45,6 @@ FOLLOWING = "following the network"
 OLDER = "older connections"
 UNBOUND = "what was learned before"
 ATTACHING = "attaching "
-# So many addresses are taken into the books before anything else gets its turn.
-AT_ONCE = 1024
 SOME = 3
 # How long enforcement waits at its start for lookups, so that what is in use goes on:
 # until a resolver that is silent has been asked twice and is told as a problem, or for
@@ -94,6 +95,8 @@ class Enforcement:
         )
         self.lookups = Lookups(self.observe, problems, resolver)
         self.names = Names(datapath.programs)
+        # What is to be observed when the books are no longer busy; None: they are not.
+        self._later: list[tuple[Answer, Origin]] | None = None
         self._overload = Overload(self._books, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -127,10 +130,8 @@ class Enforcement:
         # Before it is compared with the books: what our programs learned meanwhile.
         self.take_events()
         own = self._datapath.own
-        for start in range(0, len(left.elements), AT_ONCE):
-            some = left.elements[start : start + AT_ONCE]
+        async for some in in_turns(left.elements):
             self._books.inherit(claims(some, wanted.grants, left.at, own))
-            await asyncio.sleep(0)
         self._books.adopt(left.learned, own)
         if left.pairs:
             LOGGER.info("%d addresses were open before", len(left.pairs))
@@ -154,9 +155,10 @@ class Enforcement:
             self.take_events()
             # From here on answers are judged by the new grants, also while nft runs.
             self.in_force = new
-            change, closed = self._books.retain(policy, new.grants)
-            # Takes back what the writer still holds for hosts that are gone, too.
-            self.writer.put(change)
+            with self._observing_later():
+                change, closed = await self._books.retain(policy, new.grants)
+                # Takes back what the writer still holds for hosts that are gone, too.
+                self.writer.put(change)
             await self._enforce(new, closed)
         except DatapathError:
             self.in_force = old
@@ -182,28 +184,37 @@ class Enforcement:
     async def follow(self) -> None:
         """Follow the machine's resolvers, uplink and addresses; put back what is gone."""
         try:
-            wanted = self._followed()
-            refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
-            self._tell_refused(refused)
-            for taken_off in self._datapath.put_back:
-                self.drift.repaired(taken_off)
-            edited = await self.drift.found()
-            if edited:
-                await self._kernel.run(self._datapath.judge_anew)
-            if edited or self._datapath.uplinks_moved or wanted != self.in_force:
-                await self._enforce(wanted)
-                self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
-            elif OLDER in self._problems:
-                await self._end_older(self._books.elements())
-            if UNBOUND in self._problems:
-                await self._forget_unbound()
-            if edited:
-                self.drift.repaired(edited)
-            self.writer.put(await self._overload.check(self.take_events))
+            await self._follow()
         except EnforcerError as exc:
             self._problems.raise_(FOLLOWING, Problem(exc.message, exc.hint))
+        except OSError as exc:  # no descriptor is left, for one: the next look may have one
+            self._problems.raise_(FOLLOWING, Problem(f"can't look at the machine: {exc}"))
         else:
             self._problems.settle(FOLLOWING)
+
+    async def _follow(self) -> None:
+        wanted, lost = self._followed(), self._datapath.lost
+        refused = await self._kernel.run(self._datapath.follow, wanted.resolvers)
+        self._tell_refused(refused)
+        for taken_off in self._datapath.put_back:
+            self.drift.repaired(taken_off)
+        edited = await self.drift.found()
+        if edited:
+            await self._kernel.run(self._datapath.judge_anew)
+        if edited or self._datapath.uplinks_moved or wanted != self.in_force:
+            await self._enforce(wanted)
+            self.lookups.use(wanted.policy, wanted.resolvers, time.monotonic())
+        elif OLDER in self._problems:
+            await self._end_older(self._books.elements())
+        if lost and not self._datapath.lost:
+            # After an hour without an uplink the next try may be five minutes away.
+            now = time.monotonic()
+            self.lookups.use(wanted.policy, wanted.resolvers, now, anew=True)
+        if UNBOUND in self._problems:
+            await self._forget_unbound()
+        if edited:
+            self.drift.repaired(edited)
+        self.writer.put(await self._overload.check(self.take_events))
 
     def _followed(self) -> InForce:
         now = self.in_force
@@ -216,6 +227,8 @@ class Enforcement:
 
     def take_events(self, limit: int | None = None) -> int:
         """Take the answers that the kernel passed on, about *limit* at most; return how many."""
+        if self._later is not None and len(self._later) >= MAX_LEARNED:
+            return 0  # what the rings have no room for either is told as lost, and made up for
         events = self._datapath.programs.drain(limit)
         for event in events:
             try:
@@ -230,8 +243,23 @@ class Enforcement:
                 self.observe(answer, Origin.ANSWER)
         return len(events)
 
+    @contextlib.contextmanager
+    def _observing_later(self) -> Iterator[None]:
+        """Keep answers until the block ends: the books are busy."""
+        later: list[tuple[Answer, Origin]] = []
+        self._later = later
+        try:
+            yield
+        finally:
+            self._later = None
+            for answer, origin in later:
+                self.observe(answer, origin)
+
     def observe(self, answer: Answer, origin: Origin) -> None:
         """Open what *answer* permits."""
+        if self._later is not None:
+            self._later.append((answer, origin))
+            return
         own = self._datapath.own
         self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
 
@@ -239,9 +267,9 @@ class Enforcement:
         """Return some of what is open in one address family, what was opened last first."""
         return tuple(itertools.islice(self._books.latest(version), SOME))
 
-    def hosts(self) -> tuple[Binding, ...]:
-        """Return which addresses are open for each host."""
-        return self._books.hosts()
+    async def holders(self) -> Holders:
+        """Return which hosts addresses are open for."""
+        return await self._books.holders()
 
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""

@@ -218,7 +218,10 @@ class Requests:
             except InvalidHostname as exc:
                 raise UnknownHost(exc.reason, exc.hint) from exc
         in_force = self._enforcement.in_force
-        return hosts_view(in_force, self._enforcement.hosts(), wanted, time.monotonic())
+        holders, now = await self._enforcement.holders(), time.monotonic()
+        return await asyncio.to_thread(
+            lambda: hosts_view(in_force, holders.bindings(), wanted, now)
+        )
 
     async def _show_denials(self, query: Mapping[str, str]) -> dict[str, Any]:
         records = self._denials.records
@@ -251,11 +254,17 @@ class Requests:
             target = parse_target(query.get("target", ""))
         except InvalidHostname as exc:
             raise UnknownHost(exc.reason, exc.hint) from exc
-        now, bindings = self._enforcement.in_force, self._enforcement.hosts()
+        now, holders = self._enforcement.in_force, await self._enforcement.holders()
         names = self._enforcement.names
         names.take()
         seen = names.of(target.address) if isinstance(target, Place) else ()
-        return explain_view(explain(target, now.policy, bindings, now.resolvers), bindings, seen)
+
+        def document() -> dict[str, Any]:
+            bindings = holders.bindings()
+            found = explain(target, now.policy, bindings, now.resolvers)
+            return explain_view(found, bindings, seen)
+
+        return await asyncio.to_thread(document)
 
 
 def _number(text: str) -> float:

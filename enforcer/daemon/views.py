@@ -11,11 +11,11 @@ import dns.name
 
 from enforcer.abi import Stat
 from enforcer.core.addresses import Address
-from enforcer.core.bindings import Binding
 from enforcer.core.denial_words import as_document, protocol
 from enforcer.core.denials import Denial
 from enforcer.core.denied_hosts import LATELY_S, DeniedHost, denied_hosts
 from enforcer.core.explain import Entry, Explanation, Need
+from enforcer.core.holders import Binding
 from enforcer.core.hostname import Pattern
 from enforcer.core.policy import Policy
 from enforcer.core.proof import FamilyProof

@@ -14,6 +14,7 @@ from enforcer.core.addresses import Network
 from enforcer.core.destinations import TCP, Destination
 from enforcer.core.opened import Pair
 from enforcer.edge.bpf import JUDGING, Objects  # noqa: TID251 - what it is made from
+from enforcer.edge.clocks import ahead_s  # noqa: TID251 - how the programs count
 from enforcer.edge.maps import Map, Mirrored  # noqa: TID251 - how it is told
 from enforcer.edge.rings import Rings  # noqa: TID251 - how it tells
 from enforcer.errors import DatapathError
@@ -93,7 +94,9 @@ class Judge:
             flags: 0 to judge none.
             until: monotonic seconds, when what is known of places is true no more.
         """
-        value = abi.Judging(namespace=self._namespace, until_ns=int(until * 1e9), flags=flags)
+        value = abi.Judging(
+            namespace=self._namespace, until_ns=int((until - ahead_s()) * 1e9), flags=flags
+        )
         self._judging.update([(_KEY, bytes(value))])
 
     def set_places(self, outside: Mapping[Network, bool]) -> None:
@@ -157,4 +160,4 @@ def _pair_key(pair: Pair) -> bytes:
 
 
 def _end(end: float) -> bytes:
-    return bytes(abi.Learned(expires_ns=int(end * 1e9)))
+    return bytes(abi.Learned(expires_ns=int((end - ahead_s()) * 1e9)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -31,9 +32,9 @@ def notify(message: str) -> None:
         return
     if address.startswith("@"):  # abstract, in systemd's spelling
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            sock.sendto(message.encode(), address)
-        except OSError:
-            # Nobody reads: not worth stopping a firewall for.
-            return
+    # Nobody reads, or no descriptor is left: not worth stopping a firewall for.
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+    ):
+        sock.sendto(message.encode(), address)

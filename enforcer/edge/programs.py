@@ -12,7 +12,7 @@ from enforcer.core.addresses import NEVER_LEARNED, PRIVATE, Address, Network, ow
 from enforcer.core.destinations import TCP
 from enforcer.core.grants import Grants
 from enforcer.core.headers import Flow
-from enforcer.edge import cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
+from enforcer.edge import clocks, cpus, ring  # noqa: TID251 - counters are of each CPU, and rings
 from enforcer.edge.bpf import NOTING, Objects, run_time  # noqa: TID251 - what it is made from
 from enforcer.edge.granted import Granted  # noqa: TID251 - two maps of grants as one
 from enforcer.edge.judge import Judge  # noqa: TID251 - those that judge connections
@@ -77,6 +77,7 @@ class Programs:
         self._others = Rings(self._map("others"))
         self._learned = self._map("learned")
         self._stats = self._map("stats")
+        self._copies = len(cpus.possible())
         self._granted = Granted(self._map("short_grants"), self._map("long_grants"))
         self._resolvers = Mirrored(self._map("resolvers"), bytes, bytes)
         self._refused = Mirrored(self._map("refused"), bytes, bytes)
@@ -156,11 +157,11 @@ class Programs:
 
         What these programs have learned themselves stays as it is.
         """
-        known = self.learned()
+        known, ahead_s = self.learned(), clocks.ahead_s()
         self._learned.update(
             (
                 bytes(abi.LearnedKey(abi.MappedAddress.of(address), port, 0)),
-                bytes(abi.Learned(int(expires * 1e9))),
+                bytes(abi.Learned(int((expires - ahead_s) * 1e9))),
             )
             for (address, port), expires in learned.items()
             if (address, port) not in known
@@ -223,7 +224,7 @@ class Programs:
 
     def stats(self) -> dict[abi.Stat, int]:
         """Read the programs' counters, summed over CPUs."""
-        copies = len(cpus.possible())
+        copies = self._copies
         return {
             stat: sum(n for (n,) in COUNTER.iter_unpack(self._stats.lookup(KEY.pack(stat), copies)))
             for stat in abi.Stat
@@ -232,11 +233,11 @@ class Programs:
 
 def learned_in(elements: Map) -> dict[tuple[Address, int], float]:
     """Return what the map of that name holds, (address, port) by monotonic end in seconds."""
-    found = {}
+    found, ahead_s = {}, clocks.ahead_s()
     for key, value in elements.items():
         pair = abi.LearnedKey.from_buffer_copy(key)
         expires_ns = abi.Learned.from_buffer_copy(value).expires_ns
-        found[pair.address.address(), pair.port] = expires_ns / 1e9
+        found[pair.address.address(), pair.port] = expires_ns / 1e9 + ahead_s
     return found
 
 

@@ -66,6 +66,7 @@ class Enforcer:
         code: folder with the package; None: the one of this checkout.
         path: where the daemon looks for programs; None: where everybody does.
         tier: what it has to do without; None: what the environment says.
+        prefix: of the daemon's command line, which makes it run under other conditions.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Enforcer:
         code: Path | None = None,
         path: str | None = None,
         tier: str | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self._net = net
+        self._prefix = prefix
         self._tier = tier_options(tier or os.environ.get(TIER_VARIABLE, "full"))
         self._env = {} if code is None else {"PYTHONPATH": str(code)}
         self._env |= {} if path is None else {"PATH": path}
@@ -118,6 +121,7 @@ class Enforcer:
             notify.bind(str(path))
             notify.settimeout(0)
             self._process = self._net.host.popen(
+                *self._prefix,
                 *self.argv(
                     "run",
                     "--policy",
@@ -199,12 +203,13 @@ def running(
     name: str = "enforcer",
     path: str | None = None,
     tier: str | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Enforcer]:
     """Run the daemon on the lab's host with *policy* until the block ends.
 
     Its log goes to standard error then, which pytest shows of a test that failed.
     """
-    enforcer = Enforcer(net, policy, name, path=path, tier=tier)
+    enforcer = Enforcer(net, policy, name, path=path, tier=tier, prefix=prefix)
     enforcer.start()
     try:
         yield enforcer

@@ -7,8 +7,8 @@ import ipaddress
 import pytest
 import yaml
 
-from enforcer.core.bindings import Binding
 from enforcer.core.explain import Entry, Explanation, explain
+from enforcer.core.holders import Binding
 from enforcer.core.policy import Policy, parse_policy
 from enforcer.core.presets import Preset, Purpose, presets
 from enforcer.core.target import parse_target

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 import pytest
 
 from enforcer.core.asked import parse_asked
-from enforcer.core.bindings import Binding
 from enforcer.core.grants import Grants
+from enforcer.core.holders import Binding
 from enforcer.core.hostname import InvalidHostname, parse_pattern
 from enforcer.core.policy import parse_policy
 from enforcer.core.promises import Origin

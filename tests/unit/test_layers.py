@@ -23,7 +23,7 @@ EXCEPTIONS = {
     ("enforcer/edge/loader.py", "enforcer.edge"),  # bpf, what it yields
     ("enforcer/edge/programs.py", "enforcer.edge"),  # bpf, maps and rings, its parts
     ("enforcer/edge/granted.py", "enforcer.edge"),  # maps, of which there are two
-    ("enforcer/edge/judge.py", "enforcer.edge"),  # bpf, maps and rings, its parts
+    ("enforcer/edge/judge.py", "enforcer.edge"),  # bpf, maps, rings and clocks, its parts
     ("enforcer/edge/rings.py", "enforcer.edge"),  # ring and maps, of which there are several
     ("enforcer/edge/maps.py", "enforcer.edge"),  # bpf, its base
     ("enforcer/edge/cgroup.py", "enforcer.edge"),  # likewise

@@ -13,12 +13,14 @@ import dns.name
 import pytest
 
 from enforcer.core.answers import Answer
+from enforcer.core.holders import Binding
 from enforcer.core.policy import Mode, Policy
 from enforcer.core.promises import Origin
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import UNBOUND, Enforcement
 from enforcer.daemon.in_force import InForce
 from enforcer.daemon.kernel_thread import KernelThread
+from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problems
 from enforcer.edge import caches
 from enforcer.errors import DatapathError
@@ -70,6 +72,7 @@ class FakeDatapath:
         self.own: frozenset[object] = frozenset()
         self.put_back = ()
         self.uplinks_moved = False
+        self.lost = self.will_be_lost = False
         self.programs = self.firewall = self
 
     def _maybe(self, name: str) -> None:
@@ -104,7 +107,8 @@ class FakeDatapath:
             self.learned_pairs.pop(pair, None)
 
     def follow(self, _resolvers: object) -> dict[str, DatapathError]:
-        """Find everything in its place."""
+        """Find everything in its place, but a way to the resolvers."""
+        self.lost = self.will_be_lost
         return {}
 
     def device(self, _resolver: object) -> None:
@@ -147,6 +151,10 @@ class Setting:
         self.datapath.mode = Mode.ENFORCE
         path.write_text(AFTER)
 
+    async def open_for(self) -> tuple[Binding, ...]:
+        """Return what is open for which hosts."""
+        return (await self.enforcement.holders()).bindings()
+
 
 @pytest.mark.parametrize("step", ["learn", "enforce"])
 def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
@@ -155,11 +163,11 @@ def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
     async def body() -> None:
         setting = Setting(tmp_path)
         setting.datapath.refuses = step
-        before, hosts = setting.enforcement.in_force, setting.enforcement.hosts()
+        before, hosts = setting.enforcement.in_force, await setting.open_for()
         with pytest.raises(DatapathError, match="no room"):
             await setting.enforcement.reload()
         assert setting.enforcement.in_force is before
-        assert setting.enforcement.hosts() == hosts
+        assert await setting.open_for() == hosts
         assert setting.datapath.mode is Mode.ENFORCE
         assert setting.datapath.domains == ("cdn.test",)
         assert set(setting.datapath.learned_pairs) == {OPEN}
@@ -176,7 +184,7 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
         setting.datapath.refuses = "learned"
         await setting.enforcement.reload()
         assert setting.enforcement.in_force.policy.mode is Mode.AUDIT is setting.datapath.mode
-        assert setting.enforcement.hosts() == ()
+        assert await setting.open_for() == ()
         assert UNBOUND in setting.problems
         assert setting.datapath.learners == {None}
         setting.datapath.refuses = ""
@@ -184,5 +192,31 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
         assert setting.datapath.learned_pairs == {}
         assert setting.datapath.learners == {Mode.AUDIT}
         assert UNBOUND not in setting.problems
+
+    asyncio.run(body())
+
+
+class FakeLookups:
+    """Remembers how often all names were to be looked up anew."""
+
+    def __init__(self) -> None:
+        self.anew: list[bool] = []
+
+    def use(self, *_: object, anew: bool = False) -> None:
+        """Look up what a policy names."""
+        self.anew.append(anew)
+
+
+def test_names_are_looked_up_anew_once_a_route_leads_to_the_resolvers(tmp_path: Path) -> None:
+    """After an hour without an uplink they were left alone for up to five minutes more."""
+
+    async def body() -> None:
+        setting = Setting(tmp_path)
+        lookups = FakeLookups()
+        setting.enforcement.lookups = cast("Lookups", lookups)
+        for lost in (True, True, False, False):
+            setting.datapath.will_be_lost = lost
+            await setting.enforcement.follow()
+        assert lookups.anew == [True]
 
     asyncio.run(body())
