@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from enforcer.abi import MAX_LEARNED
 from enforcer.core import answers
 from enforcer.core.answers import Answer
 from enforcer.core.bindings import Binding
@@ -79,6 +81,8 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
+        # Answers that came while another policy was being put in force.
+        self._again: deque[tuple[Answer, Origin]] | None = None
         self.read = start.file
         self._datapath = datapath
         self._kernel = kernel
@@ -147,6 +151,7 @@ class Enforcement:
         self.read = await asyncio.to_thread(signature, self.path)
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy, before = new.policy, self._books.mark()
+        self._again = deque(maxlen=MAX_LEARNED)
         try:
             await self._learn(new, renew=True)
             # What was learned until now was learned by the old grants: it must be in
@@ -157,9 +162,13 @@ class Enforcement:
             change, closed = self._books.retain(policy, new.grants)
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
+            # Or by the new ones already, which the kernel had before we did.
+            again, self._again = self._again, None
+            for answer, origin in again:
+                self.observe(answer, origin)
             await self._enforce(new, closed)
         except DatapathError:
-            self.in_force = old
+            self.in_force, self._again = old, None
             self.writer.put(self._books.restore(before))
             await self._learn(old)
             await self._forget_unbound()
@@ -232,6 +241,8 @@ class Enforcement:
 
     def observe(self, answer: Answer, origin: Origin) -> None:
         """Open what *answer* permits."""
+        if self._again is not None:
+            self._again.append((answer, origin))
         own = self._datapath.own
         self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
 
