@@ -158,7 +158,7 @@ class Stage:
         self._swing = 1 - self._swing
         with self._cut(Cut.POLICY):
             self.enforcer.put_in_force(policy(self._swing))
-        self.record.swings.append(Swing(time.monotonic(), SWINGS[self._swing]))
+        self.record.swings.append(Swing(self.record.windows[-1].ended, SWINGS[self._swing]))
 
     def _flush(self, _: Step) -> None:
         with self._cut(Cut.BEGUN, bound_s=REPAIRED_WITHIN_S):
