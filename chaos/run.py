@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from chaos.judgement import Fault, Judge, read_arrival, read_attempt
 from chaos.kinds import policy
 from chaos.plan import Step
 from chaos.world import Scripts, probing, world
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import Enforcer, NotStarted
+from tests.lab.namespace import CommandFailed
 from tests.lab.topology import Topology
 from tests.lab.wait import DeadlinePassed, until
 
 # Before the first event and after the last one.
 _QUIET_S = 1.0
 _HEALTHY_WITHIN_S = 15.0
+# What ends a run early; what was seen until then is reported all the same.
+BROKEN_OFF = (DeadlinePassed, CommandFailed, NotStarted, subprocess.TimeoutExpired)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _run(net: Topology, stage: Stage, steps: Iterable[Step], rate: float, seed: 
                 stage.perform(step)
                 time.sleep(step.gap_s)
             _end(stage)
-        except DeadlinePassed as exc:
+        except BROKEN_OFF as exc:
             record.complaints.append(f"event {len(record.events)}: {exc}")
         time.sleep(_QUIET_S)
     stage.look()

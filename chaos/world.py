@@ -119,14 +119,16 @@ class Scripts:
 
 
 @contextlib.contextmanager
-def probing(net: Topology, rate: float, seed: int, only: Kind | None = None) -> Iterator[Scripts]:
+def probing(
+    net: Topology, rate: float, seed: int, only: tuple[Kind, int] | None = None
+) -> Iterator[Scripts]:
     """Probe, keep connections and have the world witness until the block ends.
 
     Args:
         net: of `world`.
         rate: connections a second in all.
         seed: of what is probed.
-        only: connections of one kind; None: of all.
+        only: connections of one kind and family; None: of all.
 
     Yields: what does so, and is to be read afterwards.
     """
@@ -135,12 +137,12 @@ def probing(net: Topology, rate: float, seed: int, only: Kind | None = None) -> 
         probers, keepers = {}, {}
         for place in PLACES:
             namespace: Namespace = getattr(net, place)
-            label = f"{only.name if only else ''}{place[0]}"
+            label = f"{place[0]}f" if only else place[0]
             options = (
                 f"--rate={rate / len(PLACES)}",
                 f"--label={label}",
                 f"--seed={seed}-{place}",
-                *((f"--only={only.name}",) if only else ()),
+                *((f"--only={only[0].name}", f"--family={only[1]}") if only else ()),
             )
             probers[place] = stack.enter_context(started(namespace, "prober", *options))
             keeper = started(namespace, "keeper", f"--label=k{label}")

@@ -22,7 +22,7 @@ import struct
 import sys
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.inside.resolvers import Resolvers
@@ -75,9 +75,13 @@ class Prober:
         label: of the names asked for, so that nobody else asks for the same.
         seed: of what is probed in which order.
         shares: how often each kind comes, as weights.
+        families: of addresses.
     """
 
-    def __init__(self, label: str, seed: str, shares: Mapping[Kind, int]) -> None:
+    def __init__(
+        self, label: str, seed: str, shares: Mapping[Kind, int], families: Sequence[int]
+    ) -> None:
+        self._families = families
         self._label = label
         self._kinds, self._weights = tuple(shares), tuple(shares.values())
         self._random = random.Random(seed)  # noqa: S311 - a plan to repeat, no secret
@@ -117,7 +121,7 @@ class Prober:
 
     def _begin(self, now: float) -> None:
         (kind,) = self._random.choices(self._kinds, self._weights)
-        family = self._random.choice(FAMILIES)
+        family = self._random.choice(self._families)
         number = self._random.getrandbits(32)
         self.begun += 1
         remembered = self._remembered.get((kind, family))
@@ -225,11 +229,13 @@ def main() -> None:
     parser.add_argument("--label", required=True)
     parser.add_argument("--seed", required=True)
     parser.add_argument("--only", choices=tuple(KINDS), help="a kind; all of them if not given")
+    parser.add_argument("--family", type=int, choices=FAMILIES, help="both if not given")
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 1 << 16), most))
     shares = {KINDS[options.only]: 1} if options.only else _SHARES
-    prober = Prober(options.label, options.seed, shares)
+    families = (options.family,) if options.family else FAMILIES
+    prober = Prober(options.label, options.seed, shares, families)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     began = time.monotonic()

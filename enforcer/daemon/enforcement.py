@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,10 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
+        # Answers that came while another policy was being put in force.
+        self._again: deque[tuple[Answer, Origin]] | None = None
+        # The books are being compared with it: nothing is to be put into them.
+        self._busy = False
         self.read = start.file
         self._datapath = datapath
         self._kernel = kernel
@@ -95,8 +99,6 @@ class Enforcement:
         )
         self.lookups = Lookups(self.observe, problems, resolver)
         self.names = Names(datapath.programs)
-        # What is to be observed when the books are no longer busy; None: they are not.
-        self._later: list[tuple[Answer, Origin]] | None = None
         self._overload = Overload(self._books, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -148,6 +150,7 @@ class Enforcement:
         self.read = await asyncio.to_thread(signature, self.path)
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy, before = new.policy, self._books.mark()
+        self._again = deque(maxlen=MAX_LEARNED)
         try:
             await self._learn(new, renew=True)
             # What was learned until now was learned by the old grants: it must be in
@@ -155,13 +158,18 @@ class Enforcement:
             self.take_events()
             # From here on answers are judged by the new grants, also while nft runs.
             self.in_force = new
-            with self._observing_later():
-                change, closed = await self._books.retain(policy, new.grants)
-                # Takes back what the writer still holds for hosts that are gone, too.
-                self.writer.put(change)
+            self._busy = True
+            change, closed = await self._books.retain(policy, new.grants)
+            self._busy = False
+            # Takes back what the writer still holds for hosts that are gone, too.
+            self.writer.put(change)
+            # Or by the new ones already, which the kernel had before we did.
+            again, self._again = self._again, None
+            for answer, origin in again:
+                self.observe(answer, origin)
             await self._enforce(new, closed)
         except DatapathError:
-            self.in_force = old
+            self.in_force, self._again = old, None
             self.writer.put(self._books.restore(before))
             await self._learn(old)
             await self._forget_unbound()
@@ -227,7 +235,7 @@ class Enforcement:
 
     def take_events(self, limit: int | None = None) -> int:
         """Take the answers that the kernel passed on, about *limit* at most; return how many."""
-        if self._later is not None and len(self._later) >= MAX_LEARNED:
+        if self._busy and self._again is not None and len(self._again) >= MAX_LEARNED:
             return 0  # what the rings have no room for either is told as lost, and made up for
         events = self._datapath.programs.drain(limit)
         for event in events:
@@ -243,23 +251,12 @@ class Enforcement:
                 self.observe(answer, Origin.ANSWER)
         return len(events)
 
-    @contextlib.contextmanager
-    def _observing_later(self) -> Iterator[None]:
-        """Keep answers until the block ends: the books are busy."""
-        later: list[tuple[Answer, Origin]] = []
-        self._later = later
-        try:
-            yield
-        finally:
-            self._later = None
-            for answer, origin in later:
-                self.observe(answer, origin)
-
     def observe(self, answer: Answer, origin: Origin) -> None:
         """Open what *answer* permits."""
-        if self._later is not None:
-            self._later.append((answer, origin))
-            return
+        if self._again is not None:
+            self._again.append((answer, origin))
+            if self._busy:
+                return
         own = self._datapath.own
         self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
 

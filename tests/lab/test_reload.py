@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.lab.asking import ask_both, held
+from tests.lab.asking import ask, ask_both, held
 from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.daemon import running
 from tests.lab.guarded import connected, goes_on
@@ -198,3 +201,41 @@ def syns(lab: Lab) -> int:
     listing = lab.net.world.run("nft", "list", "table", "inet", "lab_silent").stdout
     words = listing.split()
     return int(words[words.index("packets") + 1])
+
+
+def test_a_host_is_known_from_the_first_answer_that_a_reload_permits(lab: Lab) -> None:
+    """A connection that began while the reload was under way outlived the next one.
+
+    The kernel had the new policy before the daemon judged answers by it: the books never heard
+    of the address that it had opened.
+    """
+    net = lab.net
+    lab.nameserver.fresh("new.test")
+    more = "".join(f"  - h{number}.example.test\n" for number in range(2000))
+    with_zone = f"{WITHOUT_ZONE}{more}  - {{host: '*.new.test', ports: [9443]}}\n"
+    server = net.world.call(
+        lambda: socket.create_server(("::", 9443), family=socket.AF_INET6, dualstack_ipv6=True)
+    )
+
+    def connect(number: int) -> socket.socket | None:
+        (address,) = ask(net.container, RESOLVERS[0], f"n{number}.new.test").answer[0]
+
+        def attempt() -> socket.socket | None:
+            with contextlib.suppress(ConnectionRefusedError):
+                return socket.create_connection((str(address), 9443), timeout=2)
+            return None
+
+        return net.container.call(attempt)
+
+    with running(net, WITHOUT_ZONE) as enforcer, ThreadPoolExecutor() as threads, server:
+        assert connect(0) is None
+        reload = threads.submit(enforcer.put_in_force, with_zone)
+        ours = next(made for number in itertools.count(1) if (made := connect(number)))
+        assert not reload.done(), "it did not begin while the reload was under way"
+        reload.result()
+        server.settimeout(2)
+        with ours, server.accept()[0] as theirs:
+            theirs.settimeout(2)
+            assert goes_on((ours, theirs))
+            enforcer.put_in_force(WITHOUT_ZONE)
+            assert not goes_on((ours, theirs))
