@@ -33,6 +33,9 @@ def kind(root: Path = Path("/")) -> str:
     Args:
         root: of the files that tell.
     """
+    # Also in a distribution that was made of an image; not in a container of one.
+    if (root / "run/WSL").is_dir():
+        return ""
     named = _text(root / "run/systemd/container").strip() or _of_first_process(root)
     if named == "wsl":
         return ""

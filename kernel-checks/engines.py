@@ -19,7 +19,7 @@ from .result import Outcome, Result
 ID = "engines"
 
 _ENGINES = ("dockerd", "containerd", "podman", "crio", "buildkitd")
-_HELPERS = ("slirp4netns", "pasta", "pasta.avx2", "passt", "vpnkit")
+_HELPERS = ("slirp4netns", "pasta", "pasta.avx2", "passt", "passt.avx2", "vpnkit")
 
 
 def check(root: Path = Path("/")) -> Result:
@@ -32,7 +32,7 @@ def check(root: Path = Path("/")) -> Result:
     lines = [
         f"{name}{_without_rules(root, name, running[name])}" for name in _ENGINES if name in running
     ]
-    helpers = sorted(name.partition(".")[0] for name in _HELPERS if name in running)
+    helpers = sorted({name.partition(".")[0] for name in _HELPERS if name in running})
     if helpers:
         lines.append(
             f"rootless containers leave as their user's process ({', '.join(helpers)}),"

@@ -60,8 +60,9 @@ def _worse(check: str, *, judging: bool, ending: bool) -> str:
             else "go on until they end by themselves"
         )
         return (
-            "stateless: connections are not tracked, so what opens one is judged, and all of UDP;"
-            f" those to hosts that a policy no longer permits {ends}"
+            "stateless: connections are not tracked, so what opens one is judged, and all of UDP,"
+            " answers to UDP from outside too;"
+            f" connections to hosts that a policy no longer permits {ends}"
         )
     if check == "nft-reject":
         if judging:

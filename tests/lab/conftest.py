@@ -12,6 +12,7 @@ from tests.lab.guarded import Host, guarded, wired
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import Registries, serving_registries
 from tests.lab.threats import Labs, two_labs
+from tests.lab.tier import current, lacking
 from tests.lab.topology import Topology
 
 FRESH_ZONE = "fresh.lab.test"
@@ -23,6 +24,13 @@ hosts:
   - registry.allowed.test
   - "*.{FRESH_ZONE}"
 """
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is about something that the current tier does without."""
+    for mark in item.iter_markers("needs"):
+        if missing := lacking().intersection(mark.args):
+            pytest.skip(f"the tier {current()} does without {', '.join(sorted(missing))}")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import json
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,10 +44,16 @@ def attempts(
         port: destination port.
         protocol: ``tcp`` or ``udp``.
 
-    Returns: one for each address; a single one without address if there is none.
+    Returns: one for each address; a single one without address if there is none. What the
+        current tier refuses in its way (see `tier`) is ECONNREFUSED.
     """
     done = namespace.run(sys.executable, __file__, host, str(port), protocol)
-    return tuple(Attempt(**attempt) for attempt in json.loads(done.stdout))
+    from tests.lab.tier import refusal  # noqa: PLC0415 - the script must do without
+
+    made = (Attempt(**attempt) for attempt in json.loads(done.stdout))
+    if protocol == "udp":
+        return tuple(made)
+    return tuple(replace(each, outcome=refusal(each.outcome)) for each in made)
 
 
 def attempt(namespace: Namespace, host: str, port: int = 443, *, protocol: str = "tcp") -> Attempt:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.patience import PATIENCE
+from tests.lab.tier import current, options
 from tests.lab.wait import until
 
 if TYPE_CHECKING:
@@ -21,25 +22,8 @@ if TYPE_CHECKING:
 
     from tests.lab.topology import Topology
 
-# Names a tier, as `./dev test --tier` does: what it lacks is hidden from each daemon.
-TIER_VARIABLE = "ENFORCER_LAB_TIER"
-HIDDEN = {
-    "full": (),
-    "stateless": ("nft-ct", "nft-ct-label"),
-    "unlabelled": ("nft-ct-label",),
-    "silent": ("nft-reject",),
-    "unlogged": ("nft-log",),
-    "uncounted": ("nft-counter",),
-}
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
-
-
-def tier_options(tier: str) -> tuple[str, ...]:
-    """Return the options of `enforcer run` that hide what *tier* lacks, several joined by `+`."""
-    hidden = dict.fromkeys(check for name in tier.split("+") for check in HIDDEN[name])
-    options = (option for check in hidden for option in ("--hide", check))
-    return ("--for-tests", *options)
 
 
 class NotStarted(AssertionError):
@@ -81,7 +65,7 @@ class Enforcer:
     ) -> None:
         self._net = net
         self._prefix = prefix
-        self._tier = tier_options(tier or os.environ.get(TIER_VARIABLE, "full"))
+        self._tier = options(tier or current())
         self._env = {} if code is None else {"PYTHONPATH": str(code)}
         self._env |= {} if path is None else {"PATH": path}
         self.directory = net.directory / name

@@ -24,6 +24,7 @@ def test_addresses_of_a_permitted_name_are_reached(shared_lab: Lab, address: str
 
 @pytest.mark.parametrize("address", [*RAW, *DENIED.addresses])
 @pytest.mark.parametrize("where", ["host", "container"])
+@pytest.mark.needs("reject")
 def test_other_addresses_are_refused_at_once(shared_lab: Lab, where: str, address: str) -> None:
     """A bare address, or one of another name, is refused within a moment."""
     namespace: Namespace = getattr(shared_lab.net, where)

@@ -202,6 +202,7 @@ def stranger(request: pytest.FixtureRequest, named: Lab) -> Iterator[Stranger]:
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["UDP", "TCP"])
 @pytest.mark.parametrize("where", ["host", "container"])
+@pytest.mark.needs("reject")
 def test_port_53_of_others_is_denied(
     named: Lab, stranger: Stranger, where: str, *, tcp: bool
 ) -> None:

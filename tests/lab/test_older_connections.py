@@ -20,7 +20,7 @@ from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
 from tests.lab.topology import Topology
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.needs("ct")]
 
 PORT = 9443
 POLICY = """\

@@ -37,6 +37,7 @@ def test_the_permitted_registry_is_pulled_from(client: Client, registries: Regis
     assert pull.ok, pull.message
 
 
+@pytest.mark.needs("reject")
 def test_the_other_registry_is_refused_at_once(client: Client, registries: Registries) -> None:
     """The client's own message names the address and says that it was refused."""
     pull = client(registries.denied.image)
@@ -57,6 +58,7 @@ def misleading_hosts_file(shared_lab: Lab, registries: Registries) -> Iterator[N
 
 
 @pytest.mark.usefixtures("misleading_hosts_file")
+@pytest.mark.needs("reject")
 def test_a_hosts_file_entry_does_not_help(client: Client, registries: Registries) -> None:
     """The permitted name pointed at the other registry's address is refused there."""
     pull = client(registries.allowed.image)

@@ -16,9 +16,13 @@ from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
 from tests.lab.test_denials import told
+from tests.lab.tier import current
 from tests.lab.wait import until
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(current() != "full", reason="all run in another tier already"),
+]
 
 ALL = "stateless+silent+unlogged+uncounted"
 AT_ONCE_S = 0.1

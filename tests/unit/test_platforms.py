@@ -242,6 +242,15 @@ def test_a_distribution_of_wsl_is_no_container(tmp_path: Path) -> None:
     assert container.check(tmp_path).outcome is Outcome.SUPPORTED
 
 
+def test_a_distribution_made_of_an_image_is_no_container(tmp_path: Path) -> None:
+    """`wsl --import` of what `docker export` wrote leaves Docker's file in it."""
+    namespaces(tmp_path, pid="pid:[4026532501]")
+    (tmp_path / ".dockerenv").touch()
+    assert container.check(tmp_path).outcome is Outcome.UNSUPPORTED
+    (tmp_path / "run/WSL").mkdir(parents=True)
+    assert container.check(tmp_path).outcome is Outcome.SUPPORTED
+
+
 def process(root: Path, pid: int, name: str, *command: str) -> None:
     """Give the machine a process."""
     files(root, **{f"proc__{pid}__comm": f"{name}\n", f"proc__{pid}__cmdline": "\0".join(command)})
