@@ -13,7 +13,8 @@ Type=notify
 WorkingDirectory=/vagrant
 Environment=ENFORCER_PATIENCE=20
 ExecStart=/opt/lab/bin/python -m tests.vagrant.inside.world
-TimeoutStartSec=10min
+TimeoutStartSec=20min
+Restart=on-failure
 
 [Install]
 WantedBy=multi-user.target

@@ -88,6 +88,8 @@ def serving_registries(lab: Lab) -> Iterator[Registries]:
                 "--insecure-policy",
                 "copy",
                 "--quiet",
+                # Beside much else on a slow machine a handshake of TLS may take its ten seconds.
+                "--retry-times=5",
                 f"oci:{directory / 'image'}",
                 f"docker://{registry.image}",
                 env={"SSL_CERT_FILE": str(ca)},

@@ -8,11 +8,12 @@ from tests.lab.connect import attempt, attempts
 from tests.lab.daemon import Enforcer
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
+from tests.lab.patience import PATIENCE
 from tests.lab.registry import ALLOWED, DENIED
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("enforcer")]
 
-AT_ONCE_S = 0.1
+AT_ONCE_S = 0.1 * PATIENCE
 RAW = ("198.18.66.1", "2001:db8::66:1")
 
 

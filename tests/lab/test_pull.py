@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from tests.lab.lab import Lab
+from tests.lab.patience import PATIENCE
 from tests.lab.pull import Pull, dockerd, skopeo
 from tests.lab.registry import Registries
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("enforcer")]
 
 Client: TypeAlias = "Callable[[str], Pull]"
 
-AT_ONCE_S = 2.0  # of a whole client, its start included
+AT_ONCE_S = 2.0 * PATIENCE  # of a whole client, its start included
 
 
 @pytest.fixture(params=["skopeo", "dockerd"])

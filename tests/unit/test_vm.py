@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.vm.guest import Ran
+from tests.vm.guest import Disks, Ran, run
 from tests.vm.job import CHECKOUT
 from tests.vm.kernels import BadKernel, Kernel, of_file
 from tests.vm.report import Report, render
@@ -119,3 +120,27 @@ def test_the_readme_has_what_the_vagrantfile_takes_from_it() -> None:
     commands = re.findall(r"^    (\S.*)$", section[1], re.MULTILINE)
     assert len([command for command in commands if "policy init" in command]) == 1
     assert any("systemctl enable --now enforcer" in command for command in commands)
+
+
+_QEMU = """#!/bin/sh
+# Stands in for qemu: says what a guest says, and leaves what one leaves on the third disk.
+echo "begin: Linux 6.1.0 at 3.40 s"
+echo "begin: exit status 0"
+results=$(echo "$*" | sed 's/.*file=\\([^,]*results.disk\\).*/\\1/')
+cd "$(mktemp -d)" && echo '{"groups": {}}' >report.json && tar -cf "$results" .
+"""
+
+
+@pytest.mark.root
+def test_what_a_guest_leaves_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its release, the job's exit status, its report, and the processor time it took."""
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text(_QEMU, encoding="utf-8")
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said: list[str] = []
+    ran = run(KERNEL, Disks(tmp_path / "root", tmp_path / "job"), tmp_path, 60, said.append)
+    assert (ran.release, ran.boot_s, ran.status) == ("6.1.0", 3.4, 0)
+    assert ran.cpu_s > 0
+    assert json.loads((tmp_path / "results/report.json").read_text()) == {"groups": {}}
+    assert said[-1] == "begin: exit status 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from tests.vm.job import CHECKOUT
 
 # Names of the machines that the suite is to run on; without it there is nothing to run.
 MACHINES = "ENFORCER_VAGRANT"
+# Set, machines are left as they are, and taken as they are by the next run.
+KEEP = "ENFORCER_VAGRANT_KEEP"
 _FOLDER = CHECKOUT / "vagrant"
 _UP_TIMEOUT_S = 3600
 _COMMAND_TIMEOUT_S = 600
@@ -72,7 +75,8 @@ def up(name: str, folder: Path) -> Iterator[Machine]:
         ssh_config.write_text(vagrant("ssh-config", name).rstrip() + f"\n{shared}")
         yield Machine(name, ssh_config)
     finally:
-        vagrant("destroy", "--force", name)
+        if not os.environ.get(KEEP):
+            vagrant("destroy", "--force", name)
 
 
 def _run(*command: str, check: bool = True, timeout_s: float) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from tests.lab.wait import until
 from tests.vagrant.machine import Machine
 
 # A machine that is emulated takes its time.
-_SOON_S = 300
+_SOON_S = 1200
 _POLICY = "/etc/enforcer/policy.yaml"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -98,7 +99,12 @@ def run(
         errors="replace",
     ) as machine:
         assert machine.stdout is not None
-        timer = threading.Timer(_BOOT_TIMEOUT_S, machine.kill)
+
+        def end() -> None:
+            # Not Popen's own: that asks whether it has ended first, and then nobody else can.
+            os.kill(machine.pid, signal.SIGKILL)
+
+        timer = threading.Timer(_BOOT_TIMEOUT_S, end)
         timer.start()
         try:
             with (folder / "console").open("w", encoding="utf-8") as console:
@@ -107,14 +113,16 @@ def run(
                     console.flush()
                     if _BEGUN.match(line):
                         timer.cancel()
-                        timer = threading.Timer(timeout_s, machine.kill)
+                        timer = threading.Timer(timeout_s, end)
                         timer.start()
                     watch(line.rstrip())
+        except BaseException:
+            end()
+            raise
         finally:
             timer.cancel()
-            machine.kill()
-        _, status, used = os.wait4(machine.pid, 0)
-        machine.returncode = os.waitstatus_to_exitcode(status)
+            _, status, used = os.wait4(machine.pid, 0)
+            machine.returncode = os.waitstatus_to_exitcode(status)
     took_s = time.monotonic() - start
     said = (folder / "console").read_text(encoding="utf-8")
     begun, ended = _BEGUN.search(said), _ENDED.search(said)
