@@ -24,6 +24,7 @@ from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.inheritance import Inheritance, policy_number
 from enforcer.daemon.judging import Judging
 from enforcer.daemon.live import End, LiveConnections
+from enforcer.daemon.marks import Marks
 from enforcer.daemon.placement import Placement
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT
@@ -64,11 +65,7 @@ class Datapath:
         self._runtime = runtime
         self.boot = boot
         self._predecessor = runtime.recorded()
-        # A killed predecessor's ruleset is in force until ours is: it knows that nonce.
-        nonce = self._predecessor.nonce if self._predecessor else _new_nonce()
-        # The ruleset in force accepts both: programs may go on to the second at any time.
-        self._nonces = (nonce, _new_nonce())
-        self._marking = nonce
+        self._marks = Marks(self._predecessor.nonce if self._predecessor else None)
         # Of packets that try the ruleset, by which it knows them.
         self.probe = _new_priority()
         self.firewall = Firewall()
@@ -130,7 +127,10 @@ class Datapath:
 
         Returns: as `follow` does.
         """
-        self._marking = self._nonces[renew]
+        if renew:
+            self._marks.renew()
+        else:
+            self._marks.keep()
         self._configure(policy)
         self.programs.set_grants(grants)
         return self.follow(resolvers)
@@ -173,8 +173,8 @@ class Datapath:
 
     def _configure(self, policy: Policy, *, beside: bool = False, learned_by: int = 0) -> None:
         self.programs.configure(
-            nonce=self._marking,
-            other_nonce=self._nonces[self._marking == self._nonces[0]],
+            nonce=self._marks.setting,
+            other_nonce=self._marks.other,
             min_ttl_s=policy.min_ttl_s,
             grace_s=policy.grace_s,
             beside=beside,
@@ -228,7 +228,7 @@ class Datapath:
                 *self._older,
             ),
             resolvers=self._resolvers,
-            nonce=self._nonces[0],
+            nonce=self._marks.accepted[0],
             table=self.firewall.applied,
         )
         return self._runtime.record(attachments)
@@ -249,10 +249,8 @@ class Datapath:
     ) -> None:
         """Put the ruleset in force, in one transaction."""
         uplinks = self._uplinks
-        nonces = self._nonces
+        nonces = self._marks.next()
         opened = tuple(elements)
-        if self._marking != nonces[0]:
-            nonces = (self._marking, _new_nonce())
         with contextlib.suppress(DatapathError):
             self._denied = self.firewall.summary().denied or self._denied
         self.judging.suspend()
@@ -270,7 +268,7 @@ class Datapath:
             ruleset(nonces=nonces, elements=tuple(timed(opened, now)), denied=self._denied)
         )
         self._enforced_uplinks = uplinks
-        self._nonces = nonces
+        self._marks.accepted = nonces
         # Whatever is in place then is a daemon's.
         self.boot.use(ruleset(nonces=(), replacing=False))
         self._record_later()
@@ -330,10 +328,6 @@ class Datapath:
         self.links.close()
         self.filters.close()
         self.firewall.close()
-
-
-def _new_nonce() -> int:
-    return secrets.randbelow((1 << 32) - 1) + 1  # never 0, the mark of everybody
 
 
 def _new_priority() -> int:

@@ -7,17 +7,20 @@ import os
 from pathlib import Path
 
 # include/uapi/linux/capability.h and prctl.h.
-CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_PTRACE, CAP_SYS_ADMIN = 12, 13, 19, 21
+CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW = 2, 12, 13
+CAP_SYS_PTRACE, CAP_SYS_ADMIN = 19, 21
 CAP_SYS_NICE, CAP_BPF = 23, 39
 _VERSION_3 = 0x20080522
 _PR_SET_NO_NEW_PRIVS = 38
 _LAST = Path("/proc/sys/kernel/cap_last_cap")
 
 # nftables, tc, conntrack and attaching to cgroups; raw sockets, to prove what the ruleset does;
-# bpf(2) on maps that are open; what other users' processes run.
-_RUNNING = frozenset({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_PTRACE})
+# what other users' processes run; the cgroup of one that has ended, by open_by_handle_at(2).
+_ALWAYS = frozenset({CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH})
+# bpf(2) on maps that are open.
+_RUNNING = _ALWAYS | {CAP_BPF}
 # Before Linux kernel commit 2c78ee898d8f ("bpf: Implement CAP_BPF") (in v5.8) it takes this one.
-_RUNNING_BEFORE = frozenset({CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_SYS_PTRACE})
+_RUNNING_BEFORE = _ALWAYS | {CAP_SYS_ADMIN}
 
 
 class _Header(ctypes.Structure):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -104,6 +105,27 @@ def test_a_process_is_told_with_what_it_belongs_to(
     assert words in enforcer.log
     behind = ("172.30.0.2", BRIDGE) if where == "container" else (None, None)
     assert (denial["source"], denial["interface"]) == behind
+
+
+def test_a_process_that_has_ended_is_told_with_its_container(
+    shared_lab: Lab, enforcer: Enforcer
+) -> None:
+    """The cgroup is still there, and the kernel has noted its number.
+
+    A daemon that had given up CAP_DAC_READ_SEARCH could not look it up.
+    """
+    path, known, words = PLACES["docker"]
+    address = f"198.18.67.{next(_numbers)}"
+    with cgroup(shared_lab.net.cgroup, path) as place:
+        enforcer.process.send_signal(signal.SIGSTOP)
+        try:
+            with asking(shared_lab.net.host, place, address):
+                pass
+        finally:
+            enforcer.process.send_signal(signal.SIGCONT)
+        (denial,) = told(enforcer, address)
+    assert denial | known == denial
+    assert words in denial["text"]
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -8,6 +8,7 @@ import pytest
 
 from enforcer.edge.privileges import (
     CAP_BPF,
+    CAP_DAC_READ_SEARCH,
     CAP_NET_ADMIN,
     CAP_NET_RAW,
     CAP_SYS_NICE,
@@ -32,13 +33,13 @@ def threads(enforcer: Enforcer) -> list[dict[str, str]]:
 def test_a_running_daemon_gave_up_what_only_the_start_needs(lab: Lab, policy: str) -> None:
     """In every thread, for good: not even a program that it starts gets more.
 
-    With the rest it could load modules, mount, and read any file.
+    With the rest it could load modules, mount, and write any file.
     """
     before = footprint(lab.net)
     with running(lab.net, policy) as enforcer:
         enforcer.put_in_force(policy)
         assert enforcer.status()["healthy"]
-        needed = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_PTRACE}
+        needed = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH}
         if not may_come_back():
             needed.add(CAP_SYS_NICE)
         found = threads(enforcer)
