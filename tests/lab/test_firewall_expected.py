@@ -18,6 +18,7 @@ from enforcer.core.ruleset import FULL
 from tests.lab.forge import forge_datagram
 from tests.lab.guarded import Host, connect, connected, element, udp
 from tests.lab.topology import BRIDGE, Topology
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
@@ -26,6 +27,7 @@ PERMITTED = ("198.18.0.1", "2001:db8::1")
 EVIL = ("198.18.66.66", "2001:db8::66:66")
 OWN = ("10.77.0.2", "fd77::2")
 FTP, TFTP, DATA = 21, 69, 5000
+ARRIVES_WITHIN_S = 20
 GREETING = b"220 ready\r\n"
 # The answers to PASV (RFC 959) and EPSV (RFC 2428) that name port 5000.
 PASSIVE = (
@@ -132,8 +134,16 @@ def test_an_announced_answer_that_is_forged_opens_no_way_out(
             host.enforce(capabilities=capabilities)
             with bound_to_the_bridge(net, asking, other):
                 asking.sendto(READ, (other, TFTP))
-            forge_datagram(net.container, (other, DATA), (own, asking.getsockname()[1]), b"forged")
-            assert asking.recv(100) == b"forged"
+            to = (own, asking.getsockname()[1])
+
+            def arrives(to: tuple[str, int] = to) -> bool:
+                forge_datagram(net.container, (other, DATA), to, b"forged")
+                try:
+                    return asking.recv(100) == b"forged"
+                except TimeoutError:  # the first waits for a neighbour to be found
+                    return False
+
+            until(arrives, ARRIVES_WITHIN_S, "what was forged")
             assert announced(net)
             if gets_out:
                 asking.sendto(b"out", (other, DATA))
