@@ -33,8 +33,9 @@ class Spoilt(Exception):
     """Octets that are no bytecode, or not whole."""
 
 
-class _MapAttr(ctypes.Structure):
-    # union bpf_attr of BPF_MAP_CREATE up to the name.
+class MapAttr(ctypes.Structure):
+    """union bpf_attr of BPF_MAP_CREATE up to the name."""
+
     _fields_ = (
         ("map_type", ctypes.c_uint32),
         ("key_size", ctypes.c_uint32),
@@ -216,7 +217,7 @@ def _shape(fd: int) -> MapShape:
 
 
 def _create(shape: MapShape) -> int:
-    attr = _MapAttr(
+    attr = MapAttr(
         map_type=shape.kind,
         key_size=shape.key_size,
         value_size=shape.value_size,

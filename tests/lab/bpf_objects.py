@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from enforcer.edge.bpf import OBJ_GET_INFO_BY_FD, PROG_GET_FD_BY_ID, ById, InfoByFd, bpf
+from enforcer.edge.bytecode import MAP_CREATE, MapAttr
 
 # enum bpf_cmd of include/uapi/linux/bpf.h: next id, descriptor by id.
 _PROGRAMS = (11, PROG_GET_FD_BY_ID)
@@ -16,33 +17,20 @@ _NAME_AT = {_PROGRAMS: 64, _MAPS: 24}
 _NAME_SIZE = 16
 
 
-class _MapCreate(ctypes.Structure):
-    _fields_ = (
-        ("map_type", ctypes.c_uint32),
-        ("key_size", ctypes.c_uint32),
-        ("value_size", ctypes.c_uint32),
-        ("max_entries", ctypes.c_uint32),
-        ("map_flags", ctypes.c_uint32),
-        ("inner_map_fd", ctypes.c_uint32),
-        ("numa_node", ctypes.c_uint32),
-        ("map_name", ctypes.c_char * _NAME_SIZE),
-    )
-
-
 # enum bpf_map_type of include/uapi/linux/bpf.h.
 HASH, DEVMAP_HASH = 1, 25
 
 
 def new_map(name: str, kind: int = HASH, max_entries: int = 1) -> int:
     """Return the descriptor of a new map with keys and values of 4 bytes."""
-    attr = _MapCreate(
+    attr = MapAttr(
         map_type=kind,
         key_size=4,
         value_size=4,
         max_entries=max_entries,
         map_name=name.encode("ascii"),
     )
-    return bpf(0, attr)
+    return bpf(MAP_CREATE, attr)
 
 
 def names() -> Iterator[str]:
