@@ -159,8 +159,10 @@ class Enforcement:
             # From here on answers are judged by the new grants, also while nft runs.
             self.in_force = new
             self._busy = True
-            change, closed = await self._books.retain(policy, new.grants)
-            self._busy = False
+            try:
+                change, closed = await self._books.retain(policy, new.grants)
+            finally:
+                self._busy = False
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
             # Or by the new ones already, which the kernel had before we did.
