@@ -225,8 +225,8 @@ struct denied_event {
 struct sealed {
 	u64 packets;
 	u32 ifindex; /* the last would have left by, */
-	u32 pad;
-	struct address to; /* and gone there */
+	u32 priority; /* it had */
+	struct address to; /* and would have gone there */
 };
 
 /* Followed by len bytes of the DNS message. */

@@ -23,6 +23,7 @@ int seal(struct __sk_buff *skb)
 		return DROP;
 	seen->packets++;
 	seen->ifindex = skb->ifindex;
+	seen->priority = skb->priority;
 	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
 		bpf_skb_load_bytes(skb, TO_IPV4, words, sizeof(words[0]));
 		map_ipv4(&seen->to, (u8 *)words);

@@ -256,7 +256,7 @@ class Sealed(ctypes.Structure):
     _fields_ = (
         ("packets", ctypes.c_uint64),
         ("ifindex", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
         ("to", MappedAddress),
     )
 

@@ -38,6 +38,8 @@ CONSEQUENCES = {
 # Told of a resolver, and of an interface, that is not where it seems to be.
 ANSWERED_INSIDE = "resolver {} is behind {}: what else is there can answer in its name"
 ELSEWHERE = "list the resolvers that it asks under `resolvers` in the policy instead"
+ANYBODY = "any user can answer in the name of resolver {}, which is on this machine"
+PRIVILEGED = "sysctl net.ipv4.ip_unprivileged_port_start=1024"
 ASTRAY = "resolver {} is reached by {}, where containers can advertise a route: it is not believed"
 UNADVERTISED = "sysctl net.ipv6.conf.{1}.accept_ra=0; delete what `ip route get {0}` shows"
 PASSING = "what containers on {} send leaves by {} without being judged"
@@ -99,6 +101,9 @@ class KernelState:
                     found.append(Problem(f"{what}: {consequence}", remedy))
         found += [Problem(text, ELSEWHERE) for text in answered_inside(self.network)]
         found += [
+            Problem(ANYBODY.format(each), PRIVILEGED) for each in self.network.answered_by_anybody
+        ]
+        found += [
             Problem(ASTRAY.format(resolver, name), UNADVERTISED.format(resolver, name))
             for resolver, name in self.network.led_astray.items()
         ]
@@ -111,8 +116,9 @@ class KernelState:
         faced = self.network.facing
         guarded = {i.index for i in self.network.interfaces if self.network.role(i) is Role.GUARDED}
         remote = {each for each in self.resolvers if not each.is_loopback}
-        if not self.network.defaults and not guarded & set(faced.values()):
-            yield Problem("there is no uplink: no default route, and none to a resolver", UPLINK)
+        leading = self.network.routed | set(faced.values())
+        if not self.network.defaults and not guarded & leading:
+            yield Problem("there is no uplink: no route leads out", UPLINK)
         elif remote and not faced.keys() & remote:
             names = ", ".join(map(str, sorted(remote, key=int)))
             yield Problem(f"no route leads to the resolvers ({names}): no name resolves", UPLINK)

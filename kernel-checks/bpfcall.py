@@ -27,8 +27,8 @@ _LOG_SIZE = 1 << 16
 # linux/bpf.h: enum bpf_map_type, bpf_prog_type, bpf_attach_type
 HASH, ARRAY, PERF_EVENT_ARRAY, PERCPU_ARRAY, LRU_HASH, LPM_TRIE = 1, 2, 4, 6, 9, 11
 NO_PREALLOC = 1
-SOCKET_FILTER, SCHED_CLS, SOCK_OPS, SOCK_ADDR = 1, 3, 13, 18
-CGROUP_SOCK_OPS, CGROUP_CONNECT4 = 3, 10
+SOCKET_FILTER, SCHED_CLS, CGROUP_SKB, SOCK_OPS, SOCK_ADDR = 1, 3, 8, 13, 18
+CGROUP_EGRESS, CGROUP_SOCK_OPS, CGROUP_CONNECT4 = 1, 3, 10
 
 _INSTRUCTION = struct.Struct("=BBhi")
 STACK = 10  # the register that points to its end

@@ -2,8 +2,10 @@
 
 Each probe is one ``nft -f -`` in a scratch namespace, which also makes the kernel load the
 modules; what it lacks answers ENOENT or EOPNOTSUPP. The table itself needs CONFIG_NF_TABLES and
-CONFIG_NF_TABLES_INET, and two changes of the kernel:
+CONFIG_NF_TABLES_INET, and changes of the kernel:
 
+- Linux kernel commit 0fb4d21956f4 ("netfilter: nft_meta: Add NFT_META_I/OIFKIND meta type") (in
+  v5.0): a bridge is known whatever its name.
 - Linux kernel commit 22fe54d5fefc ("netfilter: nf_tables: add support for dynamic set
   updates") (in v4.1): a packet adds an element.
 - Linux kernel commit acab71317737 ("netfilter: nf_tables: allow lookups in dynamic sets") (in
@@ -43,17 +45,18 @@ table inet enforcer_check {
 """
 _SETS = """\
   set learned { type ipv4_addr . inet_service; flags dynamic, timeout; size 16; }
-  set networks { type ipv6_addr; flags interval; elements = { 2001:db8::/32 } }
 """
+# Protocols by number, as in the ruleset: their names may be nowhere on this machine.
 _RULES = """\
-    oifname "lo" ip6 daddr @networks accept
+    oifname "lo" ip6 daddr & ffff:ffff:: { 2001:db8::, fd00:: } accept
     ip daddr . tcp dport @learned accept
+    meta oifkind { "bridge", "veth" } accept
     meta mark { 1, 2 } meta mark set 0
     exthdr rt exists drop
     ip option lsrr exists drop
     ip6 hoplimit 255 icmpv6 type { nd-router-solicit, nd-neighbor-solicit } accept
-    ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept
-    meta l4proto { tcp, udp } th dport 53 accept
+    ip daddr 224.0.0.0/4 ip ttl 1 ip protocol 2 accept
+    meta l4proto { 6, 17 } th dport 53 accept
     tcp flags & (syn | ack) == syn add @learned { ip daddr . tcp dport timeout 60s } accept
 """
 
@@ -105,7 +108,7 @@ EXPRESSIONS = (
     Expression(
         "reject",
         "",
-        "meta l4proto tcp reject with tcp reset\nreject with icmpx type admin-prohibited",
+        "meta l4proto 6 reject with tcp reset\nreject with icmpx type admin-prohibited",
         "CONFIG_NFT_REJECT and CONFIG_NFT_REJECT_INET",
         "refused connections time out instead of failing at once",
     ),

@@ -51,7 +51,9 @@ def as_text(findings: Findings, style: Style) -> str:
     for note in findings.platform.notes:
         blocks += _wrap(f"note: {note}", "")
     if findings.supported:
-        blocks += _wrap(f"tier: {findings.tier.name}", "")
+        known = findings.tier_known
+        name = findings.tier.name if known else "not known: see what was not tested"
+        blocks += _wrap(f"tier: {name}", "")
         for line in findings.tier.worse:
             blocks += _wrap(f"note: {line}", "")
     blocks += ["", *_wrap(_verdict(findings), "")]
@@ -63,7 +65,11 @@ def as_json(findings: Findings) -> str:
     document = {
         "supported": findings.supported,
         "release": findings.release,
-        "tier": {"name": findings.tier.name, "worse": findings.tier.worse},
+        "tier": {
+            "name": findings.tier.name,
+            "worse": findings.tier.worse,
+            "known": findings.tier_known,
+        },
         "platform": {
             "wsl": findings.platform.wsl,
             "scope": findings.platform.scope,

@@ -27,6 +27,7 @@ from . import (
     nftables,
     perf_events,
     scratch,
+    seal,
     sock_destroy,
     sock_ops,
     tc,
@@ -35,7 +36,7 @@ from . import (
     wsl,
 )
 from .result import Outcome, Result
-from .tier import Tier, tier
+from .tier import Tier, decides, tier
 from .wsl import Platform, platform
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ CHECKS = (
     Check(tc.ID, tc.check, needs=bpf.ID),
     Check(sock_ops.ID, sock_ops.check, needs=bpf.ID),
     Check(connect.ID, connect.check, required=False, needs=bpf.ID),
+    Check(seal.ID, seal.check, needs=bpf.ID),
     Check(perf_events.ID, perf_events.check),
     Check(bpffs.ID, bpffs.check, required=False),
     Check(nftables.ID, nftables.check),
@@ -122,6 +124,11 @@ class Findings:
     def refusing(self) -> tuple[Result, ...]:
         """What is unsupported here and makes enforcement impossible."""
         return tuple(one for one in self.missing if one.id not in OPTIONAL)
+
+    @property
+    def tier_known(self) -> bool:
+        """Whether all was tested that decides the tier."""
+        return not any(decides(one.id) for one in self.untested)
 
     @property
     def tier(self) -> Tier:

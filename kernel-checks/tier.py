@@ -40,6 +40,11 @@ class Tier:
     worse: tuple[str, ...] = ()
 
 
+def decides(check: str) -> bool:
+    """Tell whether the tier depends on *check*."""
+    return check in _NAMES
+
+
 def tier(missing: Collection[str]) -> Tier:
     """Return the tier of a machine on which the checks named in *missing* found nothing."""
     lacks = [c for c in _NAMES if c in missing and _IMPLIED.get(c) not in missing]

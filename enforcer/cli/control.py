@@ -7,10 +7,15 @@ from pathlib import Path
 import click
 
 from enforcer.cli.options import runtime_dir_option, state_dir_option, state_of
+from enforcer.cli.root import require_root
+from enforcer.core.wording import counted
 from enforcer.edge import client
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
+
+# Who wants the machine open does not wait for what hangs.
+OFF_TIMEOUT_S = 20.0
 
 
 @click.command()
@@ -22,7 +27,7 @@ def reload(runtime_dir: Path) -> None:
     force stays. Exits 1 or 2 then, and 3 if no daemon runs.
     """
     answer = client.request("POST", RuntimeDir(runtime_dir).socket, "/reload")
-    click.echo(f"policy {answer['path']} in force: {answer['hosts']} hosts")
+    click.echo(f"policy {answer['path']} in force: {counted(answer['hosts'], 'host')}")
 
 
 @click.command(short_help="Stop, and remove all from the kernel.")
@@ -39,8 +44,13 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
 
     runtime = RuntimeDir(runtime_dir)
     try:
-        client.request("POST", runtime.socket, "/off")
+        client.request("POST", runtime.socket, "/off", OFF_TIMEOUT_S)
+    except client.Silent as exc:
+        holder = runtime.holder()
+        end = f"kill -9 {holder.pid if holder else 'the daemon'}, then off once more"
+        raise client.Silent(exc.message, f"nothing was removed; end it: {end}") from exc
     except NotRunning as exc:
+        require_root("off removes what is in the kernel")
         removed = teardown.remove_leftovers(runtime)
         kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
         if not (removed or kept):

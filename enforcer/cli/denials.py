@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import click
 
+from enforcer.cli.clock import local
 from enforcer.cli.options import runtime_dir_option
 from enforcer.core.moment import parse_moment
 from enforcer.edge import client
@@ -80,12 +81,8 @@ def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _line(denial: dict[str, Any]) -> str:
-    line = f"{_local(denial['first'])} {denial['text']}"
+    line = f"{local(denial['first'])} {denial['text']}"
     # What reads a pipe, such as grep, wants a line for each.
     if not sys.stdout.isatty():
         return line
     return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False)
-
-
-def _local(moment: str) -> str:
-    return datetime.datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -68,6 +68,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"open for {', '.join(answer['names'])}"
     if answer["seen"]:
         yield f"answered lately for {', '.join(answer['seen'])}"
+    if answer["mode"] == "audit" and not answer["allowed"]:
+        yield "the policy is in audit mode: what it does not allow passes, and is counted"
     image = answer["registry"] is not None
     if image:
         yield f"an image of {answer['registry']}; its pull is known to need"
@@ -78,7 +80,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield from textwrap.wrap(answer["note"], WIDTH, break_on_hyphens=False)
     if answer["add"]:
         lines = answer["add"]
-        where = "" if lines[0].startswith("registries:") else " under hosts:"
+        where = " under hosts:" if lines[0].startswith(" ") else ""
         yield ""
         yield f"To allow it, the policy needs{where}"
         yield ""
@@ -94,7 +96,8 @@ def _host(host: dict[str, Any], *, image: bool) -> Iterator[str]:
     if host["allowed"]:
         entry = host["entry"]
         same = entry["text"] == host["host"]
-        about.append(entry["origin"] if same else f"{entry['text']} in {entry['origin']}")
+        by = entry["origin"] if same else f"{entry['text']} in {entry['origin']}"
+        about.append(f"by {by}")
     if host["reached"] is not None:
         about.append(host["reached"])
     words = f"({'; '.join(about)})" if about else ""
@@ -102,4 +105,5 @@ def _host(host: dict[str, Any], *, image: bool) -> Iterator[str]:
         yield f"{line} {words}".rstrip()
     else:
         yield line
-        yield f"  {' ' * (len(purpose) + VERDICT_WIDTH)}{words}"
+        if words:
+            yield f"  {' ' * (len(purpose) + VERDICT_WIDTH)}{words}"

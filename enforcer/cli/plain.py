@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from enforcer.cli.summary import Summary, summarize
+from enforcer.core.wording import counted
 
 WIDTH = 79
 INDENT = 13
@@ -36,12 +37,12 @@ def _denied(summary: Summary) -> Iterator[str]:
     if summary.total is None:
         return
     colon = "; in the last hour:" if summary.denied else ""
-    yield from _row(summary.label, f"{summary.total} packets{colon}")
+    yield from _row(summary.label, f"{counted(summary.total, 'packet')}{colon}")
     for each in summary.denied:
         who = f" by {each.who}," if each.who else ""
         yield from _row("", f"{each.packets} to {each.what},{who} {each.ago}")
     if summary.more_denied:
-        yield from _row("", f"and {summary.more_denied} more hosts: enforcer denials --since 1h")
+        yield from _row("", f"and {summary.more_denied} more: enforcer denials --since 1h")
 
 
 def _row(label: str, text: str) -> list[str]:

@@ -20,6 +20,7 @@ from enforcer.core.hosts import Host
 from enforcer.core.places import DEFAULT_POLICY
 from enforcer.core.policy import Mode, Policy, describe
 from enforcer.core.policy_form import PolicyFile
+from enforcer.core.wording import counted
 from enforcer.edge.policy_file import read_policy, write_policy
 from enforcer.errors import PolicyError
 
@@ -146,12 +147,8 @@ def _summary(found: Policy) -> str:
         effect = "denies everything else"
     else:
         effect = "denies everything: no registry can be reached"
-    permits = f"permits {_count(hosts, 'host')} and {_count(networks, 'network')}"
+    permits = f"permits {counted(hosts, 'host')} and {counted(networks, 'network')}"
     return f"{found.organization} {permits}\n{found.mode.value}: {effect}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _details(found: Policy) -> Iterator[str]:

@@ -16,6 +16,7 @@ from enforcer.cli.options import (
     state_dir_option,
     state_of,
 )
+from enforcer.cli.root import require_root
 from enforcer.core.places import DEFAULT_POLICY
 from enforcer.daemon.ending import Ending
 from enforcer.edge.loader import Compilation
@@ -24,10 +25,6 @@ from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError, Unsupported
 from enforcer.kernel_checks import version
 from enforcer.kernel_checks.result import Outcome, Result
-
-
-class NotRoot(EnforcerError):
-    """The daemon programs the kernel, which takes root."""
 
 
 @click.command()
@@ -104,8 +101,7 @@ def _run(
 ) -> Ending:
     notify("STATUS=examining the kernel")
     _refuse(version.gate())
-    if os.geteuid() != 0:
-        raise NotRoot("run programs the kernel and needs root", hint="use sudo")
+    require_root("run programs the kernel")
     # The compiler takes longer than all the rest of the start: it begins before anything else.
     # What it loads is attached to nothing until the policy was read and the checks passed.
     with Compilation() as compilation:

@@ -11,11 +11,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from enforcer.cli.clock import local
 from enforcer.cli.summary import Item, Summary, Tone, summarize
+from enforcer.core.wording import counted
 
 # Wider lines are read less well.
 MAX_WIDTH = 100
 LABEL_WIDTH = 10
+MAX_DENIALS = 8
 STYLES = {Tone.GOOD: "green", Tone.DOUBTFUL: "yellow", Tone.BAD: "red", Tone.PLAIN: ""}
 BARS = {
     Tone.GOOD: "bold black on green",
@@ -42,6 +45,24 @@ def as_screen(report: dict[str, Any], *, signs: bool = True) -> Group:
     """
     summary = summarize(report)
     return Group(*_parts(summary, SIGNS if signs else dict.fromkeys(Tone, "")))
+
+
+def as_watched(report: dict[str, Any], *, signs: bool = True) -> Group:
+    """Return the same with the latest denials, for a screen that can't be scrolled.
+
+    What changes, and what is wrong, comes before what may not find room.
+    """
+    summary, shown = summarize(report), SIGNS if signs else dict.fromkeys(Tone, "")
+    parts: list[RenderableType] = [_bar(summary, shown)]
+    if summary.problems:
+        parts += ["", _problems(summary)]
+    if summary.total is not None:
+        parts += ["", _denials(summary)]
+    if latest := report["denied"]["recent"][-MAX_DENIALS:]:
+        parts += ["", _latest(latest[::-1])]
+    for group in summary.what:
+        parts += ["", _items(group, shown)]
+    return Group(*parts)
 
 
 def shows_signs(console: Console) -> bool:
@@ -84,7 +105,7 @@ def _items(group: tuple[Item, ...], signs: dict[Tone, str]) -> RenderableType:
 def _denials(summary: Summary) -> RenderableType:
     grid = _grid()
     colon = "; in the last hour:" if summary.denied else ""
-    grid.add_row(summary.label, f"{summary.total} packets{colon}")
+    grid.add_row(summary.label, f"{counted(summary.total or 0, 'packet')}{colon}")
     if not summary.denied:
         return grid
     table = Table.grid(padding=(0, 2))
@@ -97,6 +118,14 @@ def _denials(summary: Summary) -> RenderableType:
     if summary.more_denied:
         table.add_row("", f"and {summary.more_denied} more: enforcer denials --since 1h", "", "")
     return Group(grid, Padding(table, (0, 0, 0, LABEL_WIDTH + 3)))
+
+
+def _latest(denials: list[dict[str, Any]]) -> RenderableType:
+    grid = _grid()
+    for denial in denials:
+        time = local(denial["last"]).partition(" ")[2]
+        grid.add_row(Text(time, style="dim"), Text(denial["text"]))
+    return grid
 
 
 def _problems(summary: Summary) -> RenderableType:

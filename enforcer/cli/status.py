@@ -59,12 +59,16 @@ def current(runtime: RuntimeDir) -> dict[str, Any]:
         report: dict[str, Any] = client.request("GET", runtime.socket, "/status")
     except (NotRunning, client.Silent) as exc:
         if os.geteuid() != 0:
-            raise
+            hint = "sudo enforcer status reads from the kernel what is enforced without it"
+            raise type(exc)(exc.message, hint) from exc
         return _without_daemon(runtime, silent=isinstance(exc, client.Silent))
     return report
 
 
 def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
+    if holder := runtime.elsewhere():
+        text = f'no enforcer listens at "{runtime.socket}", but one runs here: {holder}'
+        raise NotRunning(text, f"enforcer --runtime-dir {holder.directory} status")
     # After the attempt to ask a daemon, which needs none of them.
     from enforcer.edge.filters import Filters  # noqa: PLC0415
     from enforcer.edge.firewall import Firewall  # noqa: PLC0415
@@ -72,7 +76,9 @@ def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
     from enforcer.kernel_checks import suite  # noqa: PLC0415
     from enforcer.status import read_kernel, report  # noqa: PLC0415
 
-    firewall, links, filters = Firewall(), Links(), Filters()
+    recorded = runtime.recorded()
+    firewall, filters = Firewall(), Filters()
+    links = Links(recorded.led_out if recorded else ())
     try:
         kernel = read_kernel(firewall.inspect(), firewall, links, filters, runtime)
         return report(kernel, suite.examine(), silent=silent)

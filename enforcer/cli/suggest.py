@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 
 import click
 
+from enforcer.cli.clock import local
 from enforcer.cli.options import json_option, runtime_dir_option
+from enforcer.core.wording import counted
 from enforcer.edge import client
 from enforcer.edge.runtime import RuntimeDir
 
@@ -32,14 +33,15 @@ def suggest(*, as_json: bool, runtime_dir: Path) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    since = datetime.datetime.fromisoformat(found["since"]).astimezone()
+    since = local(found["since"])
     verb = "would not have permitted" if found["mode"] == "audit" else "did not permit"
     click.echo(
-        f"# {found['organization']}'s policy {verb} this since {since:%Y-%m-%d %H:%M:%S}:"
+        f"# {found['organization']}'s policy {verb} this since {since}:"
         if found["lines"]
-        else f"# {NOTHING}, since {since:%Y-%m-%d %H:%M:%S}"
+        else f"# {NOTHING}, since {since}"
     )
     for line in found["lines"]:
         click.echo(line)
     if found["forgotten"]:
-        click.echo(f"# {found['forgotten']} hosts more were too many to be remembered")
+        more = counted(found["forgotten"], "more host was", "more hosts were")
+        click.echo(f"# {more} too many to be remembered")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from enforcer.cli.clock import local
 from enforcer.core.interfaces import Program, Role
+from enforcer.core.wording import counted
 
 EXEMPT, GUARDED = Role.EXEMPT.value, Role.GUARDED.value
 FORWARD_MARK = Program.FORWARD_MARK.value
@@ -118,15 +120,16 @@ def _headline(report: dict[str, Any]) -> Item:
 def _policy(report: dict[str, Any]) -> Iterator[Item]:
     daemon, policy = report["daemon"], report["policy"]
     if policy["digest"]:
-        yield Item("policy", f"{policy['organization']}, {policy['hosts']} hosts")
-        yield Item("policy", f"loaded {policy['loaded_at']}, digest {policy['digest'][:12]}")
+        yield Item("policy", f"{policy['organization']}, {counted(policy['hosts'], 'host')}")
+        yield Item("policy", f"loaded {local(policy['loaded_at'])}, digest {policy['digest'][:12]}")
     if daemon["running"]:
         up = duration(daemon["uptime_s"])
         yield Item("daemon", f"pid {daemon['pid']}, version {daemon['version']}, up {up}")
     else:
         yield Item("daemon", "none answers", Tone.DOUBTFUL)
     yield from _proved(report)
-    yield Item("addresses", f"{report['addresses']} open")
+    if _is_there(report):
+        yield Item("addresses", f"{report['addresses']} open")
 
 
 def _proved(report: dict[str, Any]) -> Iterator[Item]:
@@ -149,7 +152,14 @@ def _proved(report: dict[str, Any]) -> Iterator[Item]:
             yield Item("proved", f"{name}: {each['outcome']}", Tone.BAD)
 
 
+def _is_there(report: dict[str, Any]) -> bool:
+    """Tell whether anything is that could enforce."""
+    return report["daemon"]["running"] or report["mode"] is not None
+
+
 def _network(report: dict[str, Any]) -> Iterator[Item]:
+    if not _is_there(report):
+        return
     if report["resolvers"]:
         yield Item("resolvers", ", ".join(report["resolvers"]))
     for role in (GUARDED, EXEMPT):
@@ -172,7 +182,8 @@ def _interface(each: dict[str, Any]) -> str:
 def _machine(report: dict[str, Any]) -> Iterator[Item]:
     yield Item("kernel", report["kernel"]["release"])
     yield Item("tier", report["kernel"]["tier"])
-    yield Item("restricts", report["platform"]["scope"])
+    verb = "restricts" if _is_there(report) else "scope"
+    yield Item(verb, report["platform"]["scope"])
     for note in report["platform"]["notes"]:
         yield Item("note", note)
     if reason := report["denied"]["without_processes"]:
@@ -183,7 +194,7 @@ def _machine(report: dict[str, Any]) -> Iterator[Item]:
 def _repairs(report: dict[str, Any]) -> Iterator[Item]:
     for each in report["repaired"]:
         often = f" {each['times']} times, last" if each["times"] > 1 else ""
-        text = f"{each['text']}; put back{often} at {each['at']}"
+        text = f"{each['text']}; put back{often} at {local(each['at'])}"
         yield Item("repaired", text, Tone.DOUBTFUL)
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from enforcer.cli.options import runtime_dir_option
-from enforcer.cli.plain import WIDTH
 from enforcer.cli.status import current
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 
 # A look takes some 20 ms of the daemon's.
 EVERY_S = 1.0
-MAX_DENIALS = 8
 
 
 @click.command()
@@ -54,13 +50,9 @@ def watch(runtime_dir: Path) -> None:
 
 
 def _shown(runtime: RuntimeDir, terminal: Console) -> Group:
-    from rich.console import Group  # noqa: PLC0415
+    from enforcer.cli.screen import as_watched, shows_signs  # noqa: PLC0415
 
-    from enforcer.cli.screen import as_screen, shows_signs  # noqa: PLC0415
-
-    report = current(runtime)
-    screen = as_screen(report, signs=shows_signs(terminal))
-    return Group(screen, *_denials(report))
+    return as_watched(current(runtime), signs=shows_signs(terminal))
 
 
 def _shown_again(runtime: RuntimeDir, terminal: Console) -> Group | Text:
@@ -70,12 +62,3 @@ def _shown_again(runtime: RuntimeDir, terminal: Console) -> Group | Text:
         return _shown(runtime, terminal)
     except EnforcerError as exc:
         return Text(str(exc))  # it may pass: a daemon that restarts
-
-
-def _denials(report: dict[str, Any]) -> Iterator[Text]:
-    from rich.text import Text  # noqa: PLC0415
-
-    recent = report["denied"]["recent"][-MAX_DENIALS:]
-    for denial in reversed(recent):
-        yield Text()
-        yield Text("\n".join(textwrap.wrap(denial["text"], WIDTH, subsequent_indent="    ")))

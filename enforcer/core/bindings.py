@@ -55,9 +55,15 @@ class Bindings:
         self._min_ttl_s = min_ttl_s
         self._grace_s = grace_s
         self._capacity = capacity
-        self._entries: dict[Pair, Promises] = {}
-        self._ends = Ranking(self._end)
-        self._shares = Shares(self._end)
+        self._entries = entries = dict[Pair, Promises]()
+
+        # No method: what a reload replaces is to go at once, and not with a collector that
+        # leaves it alone (edge/policy_file.py).
+        def end(pair: Pair) -> float:
+            return entries[pair].written
+
+        self._ends = Ranking(end)
+        self._shares = Shares(end)
         self.gave_way = 0
 
     def __len__(self) -> int:
@@ -227,7 +233,7 @@ class Bindings:
 
     def expire(self, now: float) -> None:
         """Forget the elements that the kernel has dropped by *now*."""
-        while self._entries and self._end(key := self._ends.first()) <= now:
+        while self._entries and self._entries[key := self._ends.first()].written <= now:
             self._shares.discard(key)
             self._forget(key)
 
@@ -278,9 +284,6 @@ class Bindings:
     def _forget(self, key: Pair) -> Element:
         self._ends.discard(key)
         return _element(key, self._entries.pop(key))
-
-    def _end(self, key: Pair) -> float:
-        return self._entries[key].written
 
     def _elements(self, keys: Iterable[Pair]) -> tuple[Element, ...]:
         return tuple(_element(k, self._entries[k]) for k in keys if k in self._entries)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from enforcer.core.interfaces import matching
+from enforcer.core.interfaces import CONTAINER_KINDS, matching
 from enforcer.core.policy import Mode
 
 OUTPUT_CHAIN = "output"
@@ -18,10 +18,12 @@ JUDGING_CHAINS = (OUTPUT_CHAIN, FORWARD_CHAIN)  # what leaves passes one of them
 LABELLING_CHAINS = (PREROUTING_CHAIN, INPUT_CHAIN)
 BASE_CHAINS = (*JUDGING_CHAINS, *LABELLING_CHAINS)
 LEARNED_CHAIN = "learned"
+UNMARKING_CHAIN = {OUTPUT_CHAIN: "unmark_output", FORWARD_CHAIN: "unmark_forward"}
 PERMITTED_CHAIN = "permitted"
 DESTINATIONS_CHAIN = "destinations"
 EXEMPT_CHAIN = "exempt"
 INSIDE_CHAIN = "inside"
+ARRIVED_CHAIN = "arrived"
 UNJUDGED_CHAIN = "unjudged"
 STRAY_CHAIN = "stray"
 # Where a packet ends that nothing permitted: its name tells the mode of a table
@@ -31,7 +33,9 @@ LAST_CHAIN = {Mode.ENFORCE: "denied", Mode.AUDIT: "audited"}
 # After DNAT in the output hook (dstnat, -100), so that the destination judged is
 # the one the packet goes to; before other people's filter chains (0), so that a
 # refusal is ours, fast and named, and the mark is gone when they look.
-_PRIORITY = "filter - 10"
+_JUDGING = "filter - 10"
+# While one ruleset replaces another, both may judge a packet: the second must find the mark, too.
+_UNMARKING = "filter - 9"
 
 
 def missing_chains(has: Callable[[str], bool]) -> tuple[str, ...]:
@@ -45,9 +49,14 @@ def missing_chains(has: Callable[[str], bool]) -> tuple[str, ...]:
     return tuple(name for name in (*JUDGING_CHAINS, *labelling) if not has(name))
 
 
-def hook(name: str) -> str:
-    """Return the line that makes a chain the base chain of the hook *name*."""
-    return f"type filter hook {name} priority {_PRIORITY}; policy accept;"
+def hook(name: str, *, judged: bool = False) -> str:
+    """Return the line that makes a chain a base chain of the hook *name*.
+
+    Args:
+        name: of the hook.
+        judged: it comes after those that judge.
+    """
+    return f"type filter hook {name} priority {_UNMARKING if judged else _JUDGING}; policy accept;"
 
 
 def by_interface(
@@ -64,3 +73,17 @@ def by_interface(
     for name in exempt:
         but = ", ".join(f'"{uplink}"' for uplink in matching(name, uplinks))
         yield (f"{key} != {{ {but} }} " if but else "") + f'{key} "{name}" {verdict}'
+
+
+def by_kind(way: str, uplinks: Collection[str], verdict: str) -> str:
+    """Return the rule that gives what goes by a way to containers, of any name, its *verdict*.
+
+    Args:
+        way: ``iif`` or ``oif``.
+        uplinks: those of that kind that lead out.
+        verdict: the end of the rule.
+    """
+    kinds = ", ".join(f'"{kind}"' for kind in CONTAINER_KINDS)
+    names = ", ".join(f'"{uplink}"' for uplink in sorted(uplinks))
+    but = f"{way}name != {{ {names} }} " if names else ""
+    return f"meta {way}kind {{ {kinds} }} {but}{verdict}"

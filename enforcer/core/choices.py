@@ -8,7 +8,8 @@ from typing import Any
 
 from enforcer.core.faults import Fault, Faulty
 from enforcer.core.hostname import Pattern
-from enforcer.core.presets import presets
+from enforcer.core.presets import entry_text, presets, serving
+from enforcer.core.target import api_host
 from enforcer.core.wording import described, quoted, suggestion
 
 
@@ -30,7 +31,9 @@ def choose(entry: object) -> Choice:
     at = () if isinstance(entry, str) else (name,)
     if name not in presets():
         hint = suggestion(name, presets())
-        if "." in name:
+        if known := serving(api_host(name.lower())):
+            hint = f"write {entry_text(*known)}"
+        elif "." in name:
             hint = "a registry that isn't a preset goes under hosts:"
         raise Faulty(Fault(at, f"{quoted(name)} is no preset", hint))
     if not isinstance(arguments, Mapping):

@@ -19,15 +19,10 @@ _PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "
 _SHORT_ID = 12
 
 
-def in_words(denial: Denial, organization: str, mode: Mode) -> str:
-    """Return a line that begins with what was asked for and goes on with who asked.
-
-    Args:
-        denial: to tell of.
-        organization: whose policy denies it.
-        mode: in audit mode nothing was denied.
-    """
-    verb = "would not be" if mode is Mode.AUDIT else "is not"
+def in_words(denial: Denial) -> str:
+    """Return a line that begins with what was asked for and goes on with who asked."""
+    organization = denial.verdict.organization
+    verb = "would not be" if denial.verdict.mode is Mode.AUDIT else "is not"
     attempt, to = denial.attempt, denial.attempt.destination
     parts = [
         f"registry access to {attempt.host or to.address} {verb} allowed by {organization}'s policy"
@@ -65,14 +60,16 @@ def _owner(owner: Owner) -> str:
     return f"{what} {owner.id[:_SHORT_ID]}{pod}"
 
 
-def as_document(denial: Denial, organization: str, mode: Mode) -> dict[str, Any]:
+def as_document(denial: Denial) -> dict[str, Any]:
     """Return what there is to know of *denial*, with the line for people as `text`."""
     attempt, details, to = denial.attempt, denial.details, denial.attempt.destination
     owner = details.owner
     container = owner if owner is not None and owner.kind != UNIT else None
     return {
         "number": denial.number,
-        "text": in_words(denial, organization, mode),
+        "text": in_words(denial),
+        "mode": denial.verdict.mode.value,
+        "organization": denial.verdict.organization,
         "host": attempt.host or None,
         "address": str(to.address),
         "port": to.port or None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import Destination
 from enforcer.core.owners import Owner
+from enforcer.core.policy import Mode
 
 # What is denied is tried again at once, and again: that is one event to whoever reads of it.
 WINDOW_S = 10.0
@@ -37,6 +38,18 @@ class Attempt:
     interface: str = ""
     uid: int | None = None
     pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of whose policy it was, when it was.
+
+    Attributes:
+        mode: in audit mode nothing was denied, and would have been.
+    """
+
+    organization: str
+    mode: Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class Denial:
     number: int
     revision: int
     attempt: Attempt
+    verdict: Verdict
     details: Details
     first: float
     last: float
@@ -88,24 +102,27 @@ class Denials:
         self._number = 0
         self.revision = 0
 
-    def add(self, attempt: Attempt, details: Callable[[], Details], now: float) -> Denial | None:
+    def add(
+        self, attempt: Attempt, verdict: Verdict, details: Callable[[], Details], now: float
+    ) -> Denial | None:
         """Count *attempt*; return the record that it begins, if it does.
 
         Args:
             attempt: that was denied.
+            verdict: of the policy in force, another one of which begins a record as well.
             details: finds them out; only called for a new record.
             now: when.
         """
         number = self._open.get(attempt)
-        if number is not None and not self._is_over(self._kept[number], now):
-            same = self._kept[number]
-            self._kept[number] = replace(same, last=now, count=same.count + 1)
-            return None
         if number is not None:
+            same = self._kept[number]
+            if same.verdict == verdict and not self._is_over(same, now):
+                self._kept[number] = replace(same, last=now, count=same.count + 1)
+                return None
             self._close(number)
         self._number += 1
         self.revision += 1
-        begun = Denial(self._number, self.revision, attempt, details(), first=now, last=now)
+        begun = Denial(self._number, self.revision, attempt, verdict, details(), now, now)
         self._kept[begun.number] = begun
         self._open[attempt] = begun.number
         if len(self._kept) > MAX_KEPT:
@@ -137,12 +154,17 @@ class Denials:
         told = (each for each in self._kept.values() if each.revision > revision)
         return tuple(sorted(told, key=lambda each: each.revision))
 
+    def shift(self, by_s: float) -> None:
+        """Say all of it as much later: the wall clock was set ahead by *by_s* seconds."""
+        for number, each in self._kept.items():
+            self._kept[number] = replace(each, first=each.first + by_s, last=each.last + by_s)
+
     def __iter__(self) -> Iterator[Denial]:
         return iter(self._kept.values())
 
     @staticmethod
     def _is_over(denial: Denial, now: float) -> bool:
-        # A clock that was put back ends a window too.
+        # A clock that was put back ends a window too, if nobody has told of it.
         return not 0 <= now - denial.first < WINDOW_S
 
     def _close(self, number: int) -> None:

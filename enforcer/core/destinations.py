@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from enforcer.core.addresses import Address, Network
 
-TCP, UDP = 6, 17
+# Also in the ruleset, in place of names: nft looks those up in /etc/protocols, which a small
+# machine does not have.
+ICMP, IGMP, TCP, UDP, ICMPV6 = 1, 2, 6, 17, 58
 DNS_PORT = 53
 
 
@@ -36,11 +38,15 @@ class Connection:
     Attributes:
         origin: who began it, or in whose name.
         assured: answered, and the answer was answered.
+        labelled: it began inside, by a ruleset of ours, which judged it then.
+        perhaps: where it leads if it began here all the same; None where that is known.
     """
 
     origin: Address
     destination: Destination
     assured: bool
+    labelled: bool = False
+    perhaps: Destination | None = None
 
     @property
     def made_by_both(self) -> bool:

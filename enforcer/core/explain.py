@@ -104,7 +104,8 @@ def _place(
     target: Place, policy: Policy, bindings: Iterable[Binding], resolvers: Collection[Address]
 ) -> Explanation:
     address, port = target.address, target.port
-    what = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+    place = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+    what = target.image or place
     at_address = [each for each in bindings if each.address == address]
     open_for = tuple(sorted({each.host for each in at_address if port in each.ports}))
     entry = _THIS_MACHINE if address.is_loopback else _network(address, policy)
@@ -116,7 +117,10 @@ def _place(
     if entry is None:
         others = sorted({f"{each.host}:{p}" for each in at_address for p in each.ports})
         note = f"it is open for {', '.join(others)} only" if others else _CLOSED
-    return Explanation(what, allowed=entry is not None, entry=entry, names=open_for, note=note)
+    # Who pulls from an address has no name to permit.
+    add = ("networks:", f"  - {address}") if target.image and entry is None else ()
+    allowed = entry is not None
+    return Explanation(what, allowed, entry=entry, names=open_for, add=add, note=note)
 
 
 def _network(address: Address, policy: Policy) -> Entry | None:
@@ -152,7 +156,7 @@ def _image(target: Image, policy: Policy) -> Explanation:
             not add,
             needs=tuple(needs),
             add=add,
-            note=_other_ports(served, policy) or note,
+            note=(add and _other_ports(served, policy)) or note,
         )
     preset, arguments = known
     for host in preset.hosts:

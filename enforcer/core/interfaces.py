@@ -35,6 +35,8 @@ _VRF = "vrf"
 # What a name of DEFAULT_EXEMPT is believed of: a bridge, or the machine's end of the wire to
 # a container. An Open vSwitch port or a VLAN that is called br-ex leads anywhere.
 _BRIDGE, _VETH = "bridge", "veth"
+# Whatever they are called, containers are behind those that don't lead out.
+CONTAINER_KINDS = (_BRIDGE, _VETH)
 # What the wire to a container or a virtual machine ends in (a tap device is of the kind
 # tun), and what leads nowhere. By any other port a bridge leads out: a network card, VLAN,
 # bond, VXLAN.
@@ -82,9 +84,12 @@ class Network:
 
     Attributes:
         defaults: indexes of the interfaces of default routes.
+        led_out: likewise of the last default routes of a family, where it has none now.
         facing: index of the interface that queries to a resolver leave by.
         advertised: resolvers that a router may have put itself on the way to (RFC 4861).
         bridges_judged: what a bridge passes on from port to port meets the ruleset.
+        routed: indexes of the interfaces that routes to more than the link itself lead by.
+        anybody_answers: any user of the machine may have the port of DNS.
     """
 
     interfaces: tuple[Interface, ...]
@@ -92,11 +97,9 @@ class Network:
     facing: Mapping[Address, int]
     advertised: frozenset[Address] = frozenset()
     bridges_judged: bool = True
-
-    @property
-    def uplinks(self) -> frozenset[str]:
-        """Return the names of the interfaces of default routes."""
-        return frozenset(each.name for each in self.interfaces if each.index in self.defaults)
+    routed: frozenset[int] = frozenset()
+    anybody_answers: bool = False
+    led_out: frozenset[int] = frozenset()
 
     @property
     def devices(self) -> dict[Address, str]:
@@ -136,6 +139,16 @@ class Network:
             if is_exempt(each.name, DEFAULT_EXEMPT, ()) and (why := self._leads_out(each))
         }
 
+    @cached_property
+    def leading_out(self) -> frozenset[str]:
+        """Return the names of what leads out although its name or kind is of what does not."""
+        built = frozenset(
+            each.name
+            for each in self.interfaces
+            if each.kind in CONTAINER_KINDS and self._leads_out(each)
+        )
+        return built | self.named_like_exempt.keys()
+
     @property
     def passing(self) -> Mapping[str, str]:
         """Return the bridges by which containers leave unjudged, each with a port to outside."""
@@ -161,11 +174,14 @@ class Network:
         """Return why *interface* can't be exempt; nothing when it can."""
         if interface.index in self.defaults:
             return "a default route leads over it"
+        if interface.index in self.led_out:
+            # What comes up again must not lead out before anybody has seen that it does.
+            return "the last default route led over it"
         return self._built_to_lead_out(interface)
 
     def _built_to_lead_out(self, interface: Interface) -> str:
         """Return why, wherever routes lead."""
-        if interface.name != LOOPBACK and interface.kind not in {_BRIDGE, _VETH}:
+        if interface.name != LOOPBACK and interface.kind not in CONTAINER_KINDS:
             return "it is neither a bridge nor the wire to a container"
         ports = self._ports.get(interface.index, ())
         outer = [port.name for port in ports if port.kind not in _INNER_PORTS]
@@ -192,6 +208,12 @@ class Network:
             for resolver, name in self.devices.items()
             if name != LOOPBACK and roles[name] is Role.EXEMPT
         }
+
+    @property
+    def answered_by_anybody(self) -> tuple[Address, ...]:
+        """Return the resolvers on the machine itself, where any user can answer in their name."""
+        on_loopback = (who for who, name in self.devices.items() if name == LOOPBACK)
+        return tuple(on_loopback) if self.anybody_answers else ()
 
     def programs(self, interface: Interface) -> frozenset[Program]:
         """Return the programs that belong on *interface*."""

@@ -24,7 +24,7 @@ class Judgement:
     Attributes:
         chains: names of the chains.
         digests: of what the kernel tells, by the part's name for people: each chain with
-            its rules, each set of networks or resolvers, the table itself.
+            its rules, each set of resolvers, the table itself.
     """
 
     chains: frozenset[str]

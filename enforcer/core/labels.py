@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from enforcer.core.chains import (
+    ARRIVED_CHAIN,
     EXEMPT_CHAIN,
     INPUT_CHAIN,
     INSIDE_CHAIN,
@@ -15,34 +16,52 @@ from enforcer.core.chains import (
     STRAY_CHAIN,
     UNJUDGED_CHAIN,
     by_interface,
+    by_kind,
     hook,
 )
+from enforcer.core.destinations import ICMP, ICMPV6, TCP
 from enforcer.core.interfaces import LOOPBACK
+from enforcer.core.own_traffic import NOT_FIRST_SYN
 from enforcer.core.policy import Mode
 from enforcer.core.sets import block
 
-# Of 128 bits that a connection keeps: on those that began where nothing is judged,
-# and on those that the machine or what is behind an exempt interface began.
+# Of 128 bits that a connection keeps: on those that began where nothing is judged, or nobody
+# knows where, and on those that the machine or what is behind an exempt interface began.
 # The other user of them is Open vSwitch, in zones of its own.
-_UNJUDGED_LABEL, _INSIDE_LABEL = 100, 101
-UNJUDGED = f"ct label {_UNJUDGED_LABEL}"
+UNJUDGED_LABEL, INSIDE_LABEL = 100, 101
+UNJUDGED = f"ct label {UNJUDGED_LABEL}"
 # What answers such a connection comes in by a guarded interface, or is forged.
-FORGED_REPLY = f"ct direction reply ct label {_INSIDE_LABEL}"
+FORGED_REPLY = f"ct direction reply ct label {INSIDE_LABEL}"
 
 # A helper of connection tracking (FTP, TFTP, SIP) announces connections, whose first
 # packets are `related` instead of `new`. So are ICMP errors, but what they are about
 # began elsewhere.
 _FIRST = "ct state new,related"
-_ERROR = "ct state related meta l4proto { icmp, ipv6-icmp }"
-_ANNOUNCED = "ct state related meta l4proto != { icmp, ipv6-icmp }"
+_ERROR = f"ct state related meta l4proto {{ {ICMP}, {ICMPV6} }}"
+_ANNOUNCED = f"ct state related meta l4proto != {{ {ICMP}, {ICMPV6} }}"
+# A segment of a connection that is not tracked (any more): to a port of a server on the machine
+# its sender began it, as with an ssh session older than this table. Else we may have, and were
+# he taken at his word, what a host still sends would make our side of it replies.
+_RESUMED = f"ct state new {NOT_FIRST_SYN} ct label set {UNJUDGED_LABEL}"
+_RESUMED_BY_CLIENT = f"ct state new tcp dport >= 1024 {NOT_FIRST_SYN} ct label set {UNJUDGED_LABEL}"
 # A segment of no connection, or not in its place.
-_STRAY = "ct state invalid meta l4proto tcp"
+_STRAY = f"ct state invalid meta l4proto {TCP}"
+
+
+def going_on() -> Iterator[str]:
+    """Return the rules that let out what goes on as it was let begin: nearly every packet.
+
+    A source route would lead it elsewhere. `ct label !` needs nft 0.9.9.
+    """
+    judged = f"ct label & {UNJUDGED_LABEL} != {UNJUDGED_LABEL}"
+    for straight in ("ip hdrlength 5", "meta nfproto ipv6 exthdr rt missing"):
+        yield f"{straight} ct state established ct direction original {judged} accept"
 
 
 def begin_inside() -> Iterator[str]:
     """Return the rules of the output chain that label what the machine begins."""
-    yield f"ct state new ct label set {_INSIDE_LABEL}"
-    yield f"{_ANNOUNCED} ct label set {_INSIDE_LABEL}"
+    yield f"ct state new ct label set {INSIDE_LABEL}"
+    yield f"{_ANNOUNCED} ct label set {INSIDE_LABEL}"
 
 
 def labelling(mode: Mode, exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
@@ -61,15 +80,19 @@ def labelling(mode: Mode, exempt: Sequence[str], uplinks: Collection[str]) -> It
     # Before the kernel answers in our name, as it does when the hop limit is reached.
     jump = f"{_FIRST} jump {INSIDE_CHAIN}"
     yield from block(f"chain {PREROUTING_CHAIN}", (hook(PREROUTING_CHAIN), jump))
-    inside = by_interface("iifname", exempt, uplinks, f"ct label set {_INSIDE_LABEL}")
-    yield from block(f"chain {INSIDE_CHAIN}", (f"{_ERROR} return", *inside))
+    label = f"ct label set {INSIDE_LABEL}"
+    inside = (*by_interface("iifname", exempt, uplinks, label), by_kind("iif", uplinks, label))
+    yield from block(f"chain {INSIDE_CHAIN}", (f"{_ERROR} return", *inside, _RESUMED_BY_CLIENT))
+    arrived = f"ct state != established jump {ARRIVED_CHAIN}"
+    yield from block(f"chain {INPUT_CHAIN}", (hook(INPUT_CHAIN), arrived))
     jump = f"{_FIRST} jump {UNJUDGED_CHAIN}"
     strays = (f"{_STRAY} jump {STRAY_CHAIN}",) if mode is Mode.ENFORCE else ()
-    yield from block(f"chain {INPUT_CHAIN}", (hook(INPUT_CHAIN), jump, *strays))
+    yield from block(f"chain {ARRIVED_CHAIN}", (jump, *strays))
     if strays:
         yield from block(f"chain {STRAY_CHAIN}", _strays(exempt, uplinks))
-    yield from block(f"chain {EXEMPT_CHAIN}", (jump, "accept"))
-    label = f"ct label {_INSIDE_LABEL} ct label set {_UNJUDGED_LABEL}"
+    # Containers have any port: without a translation, it is theirs that is seen outside.
+    yield from block(f"chain {EXEMPT_CHAIN}", (_RESUMED, jump, "accept"))
+    label = f"ct label {INSIDE_LABEL} ct label set {UNJUDGED_LABEL}"
     yield from block(f"chain {UNJUDGED_CHAIN}", (f"{_ERROR} return", label))
 
 
@@ -81,3 +104,12 @@ def _strays(exempt: Sequence[str], uplinks: Collection[str]) -> Iterator[str]:
     """
     behind = [name for name in exempt if name != LOOPBACK]
     yield from by_interface("iifname", behind, uplinks, "drop")
+    yield by_kind("iif", uplinks, "drop")
+
+
+def answers_to_containers(uplinks: Collection[str]) -> str:
+    """Return the rule that lets out what answers containers behind an interface that is guarded.
+
+    What leaves by it stays on the machine, whosever name it goes to.
+    """
+    return by_kind("oif", uplinks, "ct state established,related ct direction reply accept")

@@ -7,7 +7,7 @@ outlive the host in the policy too is for this memory to say.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from enforcer.core.addresses import Address, learnable
 from enforcer.core.grants import Grant, Grants
@@ -39,6 +39,10 @@ class Opened:
     def __contains__(self, pair: Pair) -> bool:
         return pair in self._hosts
 
+    def __iter__(self) -> Iterator[tuple[Pair, tuple[str, ...]]]:
+        """Yield each pair with its hosts, the latest last."""
+        return iter(self._hosts.items())
+
     def add(self, host: str, pairs: Iterable[Pair]) -> None:
         """Remember that *pairs* are open for *host*."""
         for pair in pairs:
@@ -51,6 +55,12 @@ class Opened:
         while len(self._hosts) > self._capacity or self._named > _HOSTS_EACH * self._capacity:
             _, hosts = self._hosts.popitem(last=False)
             self._named -= len(hosts)
+
+    def remember(self, opened: Iterable[tuple[Pair, Iterable[str]]]) -> None:
+        """Remember what another one had *opened*, as it yields it."""
+        for pair, hosts in opened:
+            for host in hosts:
+                self.add(host, [pair])
 
     def closed_by(self, grants: Grants) -> frozenset[Pair]:
         """Return the pairs that *grants* open for none of their hosts."""
@@ -74,3 +84,10 @@ class Opened:
         """Remember *pairs* no longer."""
         for pair in pairs:
             self._named -= len(self._hosts.pop(pair, ()))
+
+
+def closed_among(opened: Collection[tuple[Pair, Iterable[str]]], grants: Grants) -> frozenset[Pair]:
+    """Return those pairs *opened* that *grants* open for none of their hosts."""
+    memory = Opened(len(opened))
+    memory.remember(opened)
+    return memory.closed_by(grants)

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from enforcer.core.addresses import PRIVATE
+from enforcer.core.destinations import IGMP
+from enforcer.core.networks import to_networks
 
 NOT_FIRST_SYN = "tcp flags & (syn | ack) != syn"
 
 # Where a DHCP client may ask. A server elsewhere (Azure's has a public address) hears the
 # broadcast when the lease has almost run out (RFC 2131 section 4.4.5, REBINDING).
 _DHCP_SERVERS = (
-    *("255.255.255.255", "169.254.0.0/16"),
-    *(str(network) for network in PRIVATE if isinstance(network, IPv4Network)),
+    *map(IPv4Network, ("255.255.255.255", "169.254.0.0/16")),
+    *(network for network in PRIVATE if isinstance(network, IPv4Network)),
 )
 # Root, and the users that services have, such as systemd-network: SYS_UID_MAX of login.defs(5).
 _SYSTEM = "meta skuid 0-999"
@@ -34,10 +36,9 @@ def own_traffic(*, ct: bool) -> Iterator[str]:
     yield "# membership of groups on the link, without which switches hide neighbours"
     types = "mld-listener-report, mld-listener-done, mld2-listener-report"
     yield f"ip6 daddr ff00::/8 ip6 hoplimit 1 icmpv6 type {{ {types} }} accept"
-    yield "ip daddr 224.0.0.0/4 ip ttl 1 ip protocol igmp accept"
+    yield f"ip daddr 224.0.0.0/4 ip ttl 1 ip protocol {IGMP} accept"
     yield "# DHCP clients; their ports may be anybody's (net.ipv4.ip_unprivileged_port_start)"
-    servers = ", ".join(_DHCP_SERVERS)
-    yield f"ip daddr {{ {servers} }} udp sport 68 udp dport 67 {_SYSTEM} accept"
+    yield from to_networks(_DHCP_SERVERS, f"udp sport 68 udp dport 67 {_SYSTEM} accept")
     yield f"ip6 daddr ff02::1:2 udp sport 546 udp dport 547 {_SYSTEM} accept"
     if ct:
         yield "# a server's connection older than this table, such as an ssh session"

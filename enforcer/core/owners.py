@@ -58,6 +58,8 @@ def parse_owner(cgroups: str) -> Owner | None:
         cgroups: its /proc/PID/cgroup, a line for each hierarchy.
     """
     paths = [line.split(":", 2)[2] for line in cgroups.splitlines() if line.count(":") > 1]
+    # So it ends where the process has ended, and its cgroup was removed before it was reaped.
+    paths = [path.removesuffix(" (deleted)") for path in paths]
     for path in paths:
         if found := _container(_unescaped(path)):
             return found

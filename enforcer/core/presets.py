@@ -171,7 +171,9 @@ class Preset:
 def presets() -> Mapping[str, Preset]:
     """Return all presets by name."""
     found: dict[str, Preset] = {}
-    for name, entry in yaml.safe_load(data_text("presets.yaml")).items():
+    # Each start reads them: libyaml, where PyYAML was built with it, is ten times faster.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for name, entry in yaml.load(data_text("presets.yaml"), loader).items():  # noqa: S506
         own = _hosts(entry["hosts"])
         # Another registry's hosts are not what an image of this one names.
         included = (

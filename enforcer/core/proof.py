@@ -64,17 +64,15 @@ def denial(address: Address, sent: Sent, *, judged: bool | None, exempt: bool, m
     Args:
         address: the probe's.
         sent: what became of it.
-        judged: our last chain counted it; None where the kernel has no counters.
+        judged: our last chain saw it; None where that can't be told.
         exempt: it would have left by an interface whose traffic is not judged.
         mode: of the ruleset.
     """
     if sent.fate not in {Fate.STOPPED, Fate.PASSED}:
         return _untold(address, sent)
-    if mode is Mode.AUDIT and judged is None:
-        why = "the kernel has no counters to tell what would be denied"
-        return Shown(Outcome.UNPROVED, why)
     stopped = sent.fate is Fate.STOPPED
-    judged = stopped if judged is None else judged
+    if judged is None:  # without counters what is stopped is, unless we stop nothing
+        judged = stopped and mode is Mode.ENFORCE
     if judged and (stopped or mode is Mode.AUDIT):
         return Shown(Outcome.PROVED)
     if stopped:
@@ -97,7 +95,7 @@ def acceptance(address: Address, port: int, sent: Sent, *, judged: bool | None) 
         address: the probe's.
         port: likewise.
         sent: what became of it.
-        judged: our last chain counted it; None where the kernel has no counters.
+        judged: our last chain saw it; None where that can't be told.
     """
     if sent.fate is Fate.PASSED and not judged:
         return Shown(Outcome.PROVED)

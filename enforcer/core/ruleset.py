@@ -15,15 +15,26 @@ from enforcer.core.chains import (
     DESTINATIONS_CHAIN,
     EXEMPT_CHAIN,
     FORWARD_CHAIN,
+    JUDGING_CHAINS,
     LAST_CHAIN,
     LEARNED_CHAIN,
     OUTPUT_CHAIN,
     PERMITTED_CHAIN,
+    UNMARKING_CHAIN,
     by_interface,
     hook,
 )
+from enforcer.core.destinations import DNS_PORT, TCP, UDP
 from enforcer.core.elements import TimedElement
-from enforcer.core.labels import FORGED_REPLY, UNJUDGED, begin_inside, labelling
+from enforcer.core.labels import (
+    FORGED_REPLY,
+    UNJUDGED,
+    answers_to_containers,
+    begin_inside,
+    going_on,
+    labelling,
+)
+from enforcer.core.networks import to_networks
 from enforcer.core.own_traffic import NOT_FIRST_SYN, own_traffic
 from enforcer.core.policy import Mode
 from enforcer.core.sets import SETS, block, sets
@@ -106,7 +117,7 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         probe: the priority of packets that try this ruleset: they are judged like all, but
             counted apart and not logged. 32 bits, neither half 0.
         exempt: interface names, or their beginnings with a final ``*``.
-        uplinks: interfaces that are never exempt, whatever they are called.
+        uplinks: interfaces that lead out, whatever their names and kinds are: never exempt.
         capabilities: what the kernel was found able to do.
         elements: addresses permitted from the first packet on.
         denied: packets that were counted before.
@@ -122,18 +133,21 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
     for name in (*exempt, *uplinks):
         if not _INTERFACE.fullmatch(name):
             raise ValueError(f'"{name}" names no interface')
-    begun = begin_inside() if _labels(capabilities) else ()
+    labels = _labels(capabilities)
+    on, begun = (tuple(going_on()), tuple(begin_inside())) if labels else ((), ())
     counted = (f"packets {denied} bytes 0",) if denied else ()
     body = [
         *(block(f"counter {DENIED_COUNTER}", counted) if capabilities.counter else ()),
         *(block(f"counter {PROBED_COUNTER}", ()) if capabilities.counter else ()),
-        *sets(networks, resolvers, elements),
-        *_judging(OUTPUT_CHAIN, begun, _own(mode, capabilities), mode, nonces),
-        *_judging(FORWARD_CHAIN, (), (), mode, nonces),
-        *(labelling(mode, exempt, uplinks) if _labels(capabilities) else ()),
-        *(block(f"chain {LEARNED_CHAIN}", _learned(capabilities)) if nonces else ()),
+        *sets(resolvers, elements),
+        *_judging(OUTPUT_CHAIN, (*on, *begun), _own(mode, capabilities), mode, nonces),
+        *_judging(FORWARD_CHAIN, on, (), mode, nonces),
+        *(labelling(mode, exempt, uplinks) if labels else ()),
+        *(_marking(nonces, capabilities) if nonces else ()),
         *block(f"chain {PERMITTED_CHAIN}", _permitted(capabilities)),
-        *block(f"chain {DESTINATIONS_CHAIN}", _destinations(exempt, uplinks, capabilities)),
+        *block(
+            f"chain {DESTINATIONS_CHAIN}", _destinations(networks, exempt, uplinks, capabilities)
+        ),
         *block(f"chain {LAST_CHAIN[mode]}", _last(mode, probe, capabilities)),
     ]
     table = f"table {FAMILY} {TABLE}"
@@ -150,7 +164,7 @@ def _judging(
         hook(chain),
         *first,
         *(f"{route} goto {LAST_CHAIN[mode]}" for route in _SOURCE_ROUTES),
-        *_marked(nonces),
+        *((f"{_marked(nonces)} jump {LEARNED_CHAIN}",) if nonces else ()),
         f"jump {PERMITTED_CHAIN}",
         *own,
         f"goto {LAST_CHAIN[mode]}",
@@ -158,10 +172,8 @@ def _judging(
     return block(f"chain {chain}", lines)
 
 
-def _marked(nonces: Collection[int]) -> Iterator[str]:
-    if nonces:
-        marks = ", ".join(f"{nonce:#010x}" for nonce in nonces)
-        yield f"meta mark {{ {marks} }} jump {LEARNED_CHAIN}"
+def _marked(nonces: Collection[int]) -> str:
+    return f"meta mark != 0 meta mark {{ {', '.join(f'{nonce:#010x}' for nonce in nonces)} }}"
 
 
 def _own(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
@@ -171,9 +183,18 @@ def _own(mode: Mode, capabilities: Capabilities) -> Iterator[str]:
     yield from own_traffic(ct=capabilities.ct)
 
 
+def _marking(nonces: Collection[int], capabilities: Capabilities) -> Iterator[str]:
+    yield from block(f"chain {LEARNED_CHAIN}", _learned(capabilities))
+    for name in JUDGING_CHAINS:
+        lines = (
+            hook(name, judged=True),
+            "# the mark has done its work: hide it from other people's rules",
+            f"{_marked(nonces)} meta mark set 0",
+        )
+        yield from block(f"chain {UNMARKING_CHAIN[name]}", lines)
+
+
 def _learned(capabilities: Capabilities) -> Iterator[str]:
-    yield "# the mark has done its work: hide it from other people's rules"
-    yield "meta mark set 0"
     if capabilities.ct:
         yield "# what was learned is not where it goes"
         yield "ct status dnat return"
@@ -200,16 +221,20 @@ def _permitted(capabilities: Capabilities) -> Iterator[str]:
 
 
 def _destinations(
-    exempt: Sequence[str], uplinks: Collection[str], capabilities: Capabilities
+    networks: Iterable[Network],
+    exempt: Sequence[str],
+    uplinks: Collection[str],
+    capabilities: Capabilities,
 ) -> Iterator[str]:
     verdict = f"goto {EXEMPT_CHAIN}" if _labels(capabilities) else "accept"
     yield from by_interface("oifname", exempt, uplinks, verdict)
-    for names in SETS.values():
-        yield f"{names.protocol} daddr @{names.networks} accept"
+    if _labels(capabilities):
+        yield answers_to_containers(uplinks)
+    yield from to_networks(networks, "accept")
     for names in SETS.values():
         yield f"{names.protocol} daddr . tcp dport @{names.allow} accept"
     for names in SETS.values():
-        port = "meta l4proto { tcp, udp } th dport 53"
+        port = f"meta l4proto {{ {TCP}, {UDP} }} th dport {DNS_PORT}"
         yield f"{names.protocol} daddr @{names.resolvers} {port} accept"
 
 
@@ -225,12 +250,15 @@ def _last(mode: Mode, probe: int, capabilities: Capabilities) -> Iterator[str]:
     if capabilities.log:
         yield f"meta priority != {handle} {_LOGGED} log group {DENIED_GROUP} snaplen {_SNAPLEN}"
     if mode is Mode.AUDIT:
+        if not capabilities.counter:
+            yield "# a probe that came here is known by that, at its end"
+            yield f"meta priority {handle} meta priority set 0"
         yield "accept"
     elif capabilities.reject:
         if capabilities.ct:
             yield "# a stray segment is lost, but does not take its connection with it"
             yield "ct state invalid drop"
-        yield "meta l4proto tcp reject with tcp reset"
+        yield f"meta l4proto {TCP} reject with tcp reset"
         yield "reject with icmpx type admin-prohibited"
     else:
         yield "drop"

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enforcer.core.addresses import Address, Network
+from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 
 
@@ -20,13 +20,12 @@ class SetNames:
     protocol: str
     address_type: str
     allow: str
-    networks: str
     resolvers: str
 
 
 SETS = {
-    4: SetNames("ip", "ipv4_addr", "allow4", "networks4", "resolvers4"),
-    6: SetNames("ip6", "ipv6_addr", "allow6", "networks6", "resolvers6"),
+    4: SetNames("ip", "ipv4_addr", "allow4", "resolvers4"),
+    6: SetNames("ip6", "ipv6_addr", "allow6", "resolvers6"),
 }
 
 # A full set turns new addresses away and keeps the old ones. User space holds at
@@ -42,32 +41,23 @@ def block(head: str, lines: Iterable[str]) -> list[str]:
     return [f"{head} {{", *inner.splitlines(), "}", ""]
 
 
-def sets(
-    networks: Sequence[Network], resolvers: Collection[Address], elements: Sequence[TimedElement]
-) -> Iterator[str]:
+def sets(resolvers: Collection[Address], elements: Sequence[TimedElement]) -> Iterator[str]:
     """Return the text of all sets of both families.
 
     Args:
-        networks: always permitted; may overlap.
         resolvers: the trusted ones.
         elements: of the allow sets.
     """
-    # The kernel refuses overlapping intervals.
-    merged: tuple[Network, ...] = (
-        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network)),
-        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network)),
-    )
     ordered = sorted(elements, key=lambda element: (int(element.address), element.port))
     for version, names in SETS.items():
         # `dynamic` lets the packet path add elements.
         pair = (f"type {names.address_type} . inet_service", "flags dynamic,timeout")
         allowed = [_element(element) for element in ordered if element.address.version == version]
         yield from _set(names.allow, (*pair, f"size {SET_SIZE}"), allowed)
-        interval = (f"type {names.address_type}", "flags interval")
-        own = [str(network) for network in merged if network.version == version]
-        yield from _set(names.networks, interval, own)
         trusted = {address.packed for address in resolvers if address.version == version}
-        yield from _set(names.resolvers, interval[:1], map(_written, sorted(trusted)))
+        yield from _set(
+            names.resolvers, (f"type {names.address_type}",), map(_written, sorted(trusted))
+        )
 
 
 def _written(packed: bytes) -> str:

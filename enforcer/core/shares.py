@@ -29,8 +29,13 @@ class Shares:
     def __init__(self, end: Callable[[Pair], float]) -> None:
         self._end = end
         self._holders: dict[Pair, tuple[Holder, ...]] = {}
-        self._pairs: dict[Holder, Ranking[Pair]] = {}
-        self._largest: Ranking[Holder] = Ranking(self._rank)
+        self._pairs = pairs = dict[Holder, Ranking[Pair]]()
+
+        def rank(holder: Holder) -> tuple[int, float]:  # no method: see Bindings
+            held = pairs[holder]
+            return -len(held), end(held.first())
+
+        self._largest = Ranking(rank)
 
     def add(self, holder: Holder, pair: Pair) -> None:
         """Count *pair* among those of *holder*, if it isn't yet."""
@@ -68,7 +73,3 @@ class Shares:
         if not pairs:
             del self._pairs[holder]
             self._largest.discard(holder)
-
-    def _rank(self, holder: Holder) -> tuple[int, float]:
-        pairs = self._pairs[holder]
-        return -len(pairs), self._end(pairs.first())

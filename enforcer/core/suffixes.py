@@ -72,7 +72,9 @@ def _rules() -> _Rules:
         if not rule or rule.startswith("//"):
             continue
         # An exception (!www.ck) and a wildcard rule (*.ck) both sit below a suffix.
-        suffix = rule.lstrip("!").removeprefix("*.").encode("idna").decode("ascii").lower()
+        suffix = rule.lstrip("!").removeprefix("*.").lower()
+        if not suffix.isascii():  # one in fourteen, and the codec takes its time
+            suffix = suffix.encode("idna").decode("ascii")
         group = exceptions if rule[0] == "!" else wild if rule[0] == "*" else suffixes
         group.add(suffix)
         labels = suffix.split(".")

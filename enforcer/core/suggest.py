@@ -16,7 +16,7 @@ from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import InvalidHostname, Pattern, parse_pattern
 from enforcer.core.presets import Argument, Preset, entry_text, serving
 from enforcer.core.wanted import Wanted
-from enforcer.core.wording import printable
+from enforcer.core.wording import counted, printable
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def in_yaml(found: Suggestion) -> tuple[str, ...]:
 
 def _entry(host: SuggestedHost) -> Iterator[str]:
     by = f", by {', '.join(host.processes)}" if host.processes else ""
-    why = printable(f"  # {packets(host.packets)}{by}")
+    why = printable(f"  # {counted(host.packets, 'packet')}{by}")
     if len(host.ports) == 1 and not host.private:
         (port,) = host.ports
         yield f"  - {host.host}{'' if port == HTTPS else f':{port}'}{why}"
@@ -177,13 +177,8 @@ def _in_words(left: Left) -> str:
     shown = f"[{wanted.address}]" if wanted.address.version == 6 else wanted.address  # noqa: PLR2004
     place = f"{shown}:{wanted.port}" if wanted.port else str(shown)
     name = f" ({wanted.host})" if wanted.host else ""
-    what = f"{protocol(wanted.protocol)} to {place}{name}, {packets(wanted.packets)}"
+    what = f"{protocol(wanted.protocol)} to {place}{name}, {counted(wanted.packets, 'packet')}"
     return printable(f"{what}: {left.reason}")
-
-
-def packets(count: int) -> str:
-    """Return *count* in words."""
-    return "1 packet" if count == 1 else f"{count} packets"
 
 
 def _host(pattern: Pattern, wanted: Sequence[Wanted]) -> SuggestedHost:

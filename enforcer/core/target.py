@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from enforcer.core.addresses import Address
@@ -57,10 +57,15 @@ class Name:
 
 @dataclass(frozen=True)
 class Place:
-    """A host by address, and a TCP port of it."""
+    """A host by address, and a TCP port of it.
+
+    Attributes:
+        image: the reference in full of one that its registry has; empty: of none.
+    """
 
     address: Address
     port: int
+    image: str = ""
 
 
 Target: TypeAlias = Image | Name | Place
@@ -75,6 +80,8 @@ def parse_target(text: str) -> Target:
     Raises:
         InvalidHostname: it is none of them.
     """
+    if _is_network(text):
+        raise InvalidHostname(f"{quoted(text)} is a network", "ask about an address of it")
     scheme = SCHEME.match(text)
     if scheme is None:
         return _place(text, HTTPS) or _image_or_name(text)
@@ -87,6 +94,19 @@ def parse_target(text: str) -> Target:
         )
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return _place(host, _PORTS[kind]) or _name(host, _PORTS[kind])
+
+
+def api_host(registry: str) -> str:
+    """Return the name that serves the API of what users write as *registry*."""
+    return _DOCKER_HUB_API if registry in _DOCKER_HUB else registry
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
 
 
 def _image_or_name(text: str) -> Target:
@@ -104,7 +124,7 @@ def _name(text: str, port: int) -> Name:
 
 
 def _place(text: str, port: int) -> Place | None:
-    found = re.fullmatch(r"\[([^]]*)\](?::(.*))?", text) or re.fullmatch(r"([\d.]+):(\d*)", text)
+    found = re.fullmatch(r"\[([^]]*)\](?::([^/]*))?", text) or re.fullmatch(r"([\d.]+):(\d*)", text)
     try:
         address = ipaddress.ip_address(found[1] if found else text)
     except ValueError:
@@ -112,7 +132,7 @@ def _place(text: str, port: int) -> Place | None:
     return Place(address, parse_port(found[2]) if found and found[2] is not None else port)
 
 
-def _image(text: str, shown: str) -> Image:
+def _image(text: str, shown: str) -> Image | Place:
     """Read *text*, in messages *shown*, as Docker reads what is to be pulled."""
     registry, slash, rest = text.partition("/")
     # As in Docker: without one of these the first part is a user of Docker Hub.
@@ -124,15 +144,17 @@ def _image(text: str, shown: str) -> Image:
             f"{quoted(shown)} is no image, host, URL or address",
             "write an image as for docker pull, such as ghcr.io/a/b:1",
         )
+    repository = found[1]
+    tag = f":{found[2]}" if found[2] else "" if found[3] else ":latest"
+    version = f"{tag}@{found[3]}" if found[3] else tag
+    if place := _place(registry, HTTPS):
+        return replace(place, image=f"{registry}/{repository}{version}")
     pattern, port = parse_host(registry)
     if pattern.wildcard:
         raise InvalidHostname(f"{quoted(shown)} is no image", "a registry has one name")
-    host, repository = pattern.domain, found[1]
-    if host in _DOCKER_HUB:
-        host = _DOCKER_HUB_API
+    host = api_host(pattern.domain)
+    if host != pattern.domain:
         registry = "docker.io"
         if "/" not in repository:
             repository = f"{_OFFICIAL}/{repository}"
-    tag = f":{found[2]}" if found[2] else "" if found[3] else ":latest"
-    digest = f"@{found[3]}" if found[3] else ""
-    return Image(host, port or HTTPS, f"{registry}/{repository}{tag}{digest}")
+    return Image(host, port or HTTPS, f"{registry}/{repository}{version}")

@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return *count* of something, which is called *one* and *several*: by default with an s."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the one of *known* that *word* is most likely a misspelling of."""
     matches = difflib.get_close_matches(word[:SHOWN], list(known), n=1)

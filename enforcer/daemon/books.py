@@ -93,6 +93,14 @@ class Books:
             self._opened.add(claim.host, [(claim.address, claim.port)])
         self._bindings.inherit(known, time.monotonic())
 
+    def opened(self) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
+        """Return what is or was open, with its hosts; not what nobody knows any for."""
+        return tuple((pair, hosts) for pair, hosts in self._opened if hosts != (UNKNOWN_HOST,))
+
+    def remember(self, opened: Iterable[tuple[Pair, Iterable[str]]]) -> None:
+        """Know what an earlier process had *opened*, which need not be open any more."""
+        self._opened.remember(opened)
+
     async def retain(self, policy: Policy, grants: Grants) -> tuple[Change, frozenset[Pair]]:
         """Keep open what another *policy* and its *grants* permit.
 
@@ -137,6 +145,10 @@ class Books:
     def pairs(self) -> frozenset[Pair]:
         """Return the addresses and ports that are open now."""
         return frozenset(self._bindings.pairs(time.monotonic()))
+
+    def unknown(self, pairs: frozenset[Pair]) -> frozenset[Pair]:
+        """Return those of *pairs* that are not open, nor known to have been a moment ago."""
+        return frozenset(pair for pair in pairs - self.pairs() if pair not in self._opened)
 
     async def holders(self) -> Holders:
         """Return which hosts addresses are open for, in turns: a second with full books."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import secrets
 from collections.abc import Collection, Iterable
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from enforcer.core.addresses import Address
 from enforcer.core.changes import Change, Element, timed
+from enforcer.core.destinations import Permitted
 from enforcer.core.grants import Grants
-from enforcer.core.interfaces import DEFAULT_EXEMPT
+from enforcer.core.interfaces import DEFAULT_EXEMPT, Network
 from enforcer.core.policy import Mode, Policy
 from enforcer.core.ruleset import Capabilities, compile_ruleset
 from enforcer.daemon import teardown
@@ -27,7 +29,7 @@ from enforcer.daemon.live import End, LiveConnections
 from enforcer.daemon.marks import Marks
 from enforcer.daemon.placement import Placement
 from enforcer.edge.boot_ruleset import BootRuleset
-from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT
+from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT, CgroupHook
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -36,6 +38,8 @@ from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
+
+_UNSEEN = Network((), frozenset(), {})
 
 
 class Datapath:
@@ -65,23 +69,25 @@ class Datapath:
         self._runtime = runtime
         self.boot = boot
         self._predecessor = runtime.recorded()
-        self._marks = Marks(self._predecessor.nonce if self._predecessor else None)
+        self._marks = Marks(self._predecessor.nonces if self._predecessor else ())
         # Of packets that try the ruleset, by which it knows them.
         self.probe = _new_priority()
         self.firewall = Firewall()
-        self.links = Links()
+        self.links = Links(self._predecessor.led_out if self._predecessor else ())
         self.filters = Filters()
         # The table of a killed predecessor: what it let live may live on. Without one it is
         # that of the boot, and nobody has looked at connections.
-        judged = self._predecessor is not None and self.firewall.summary().mode is Mode.ENFORCE
-        self._live = LiveConnections(self.links, end, judged=judged)
+        before = self._predecessor
+        judged = before is not None and self.firewall.summary().mode is Mode.ENFORCE
+        permitted = _permitted(before) if before is not None and judged else None
+        self._live = LiveConnections(self.links, end, permitted)
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
+        CgroupHook(root).ids()  # what is no cgroup is refused before anything is attached
         self.programs = Programs(compilation.result())
-        before = self._predecessor
         earlier = {each for there in self.filters.attached().values() for _, each in there}
         earlier.update(before.program_ids if before else ())
-        self.inheritance = Inheritance(self.firewall, self.programs, earlier)
+        self.inheritance = Inheritance(self.firewall, self.programs, earlier, runtime.path)
         beside = before is not None
         self._placement = Placement(self.filters, self.programs, beside=beside)
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
@@ -92,16 +98,15 @@ class Datapath:
         # What the ruleset that is replaced has counted: the next one goes on from there.
         self._denied = 0
         self.own: frozenset[Address] = frozenset()
-        self._devices: dict[Address, str] = {}
-        self._astray: frozenset[Address] = frozenset()
-        self._uplinks: frozenset[str] = frozenset()
+        self._network = _UNSEEN
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
+        self._networks = before.networks if before else ()
 
     @property
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
-        return self._uplinks != self._enforced_uplinks
+        return self._network.leading_out != self._enforced_uplinks
 
     def device(self, resolver: Address) -> str | None:
         """Return the interface that *resolver* was last seen to be reached by.
@@ -109,9 +114,9 @@ class Datapath:
         Raises:
             OSError: a container may have put itself in its place.
         """
-        if resolver in self._astray:
+        if resolver in self._network.led_astray:
             raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-        return self._devices.get(resolver)
+        return self._network.devices.get(resolver)
 
     def learn(
         self, policy: Policy, grants: Grants, resolvers: Collection[Address], *, renew: bool
@@ -186,10 +191,7 @@ class Datapath:
 
         Returns: what stands in the way, by the interface or program that it concerns.
         """
-        network = self.links.network(resolvers)
-        self._uplinks = frozenset(network.named_like_exempt)
-        self._devices = network.devices
-        self._astray = frozenset(network.led_astray)
+        self._network = network = self.links.network(resolvers)
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
         self.programs.set_resolvers(resolvers)
@@ -228,8 +230,10 @@ class Datapath:
                 *self._older,
             ),
             resolvers=self._resolvers,
-            nonce=self._marks.accepted[0],
+            nonces=self._marks.accepted,
             table=self.firewall.applied,
+            networks=self._networks,
+            led_out=tuple(sorted(self.links.led_out)),
         )
         return self._runtime.record(attachments)
 
@@ -248,7 +252,7 @@ class Datapath:
         now: float,
     ) -> None:
         """Put the ruleset in force, in one transaction."""
-        uplinks = self._uplinks
+        uplinks = self._network.leading_out
         nonces = self._marks.next()
         opened = tuple(elements)
         with contextlib.suppress(DatapathError):
@@ -268,6 +272,7 @@ class Datapath:
             ruleset(nonces=nonces, elements=tuple(timed(opened, now)), denied=self._denied)
         )
         self._enforced_uplinks = uplinks
+        self._networks = tuple(map(str, policy.networks))
         self._marks.accepted = nonces
         # Whatever is in place then is a daemon's.
         self.boot.use(ruleset(nonces=(), replacing=False))
@@ -275,8 +280,12 @@ class Datapath:
         self.judging.resume(policy, opened)
 
     def judge_anew(self) -> None:
-        """Take no live connection for one that the ruleset let begin: it was not in force."""
-        self._live.forget()
+        """Take no live connection for one that the ruleset let begin: it was not in force.
+
+        Those that began before it was taken away as a whole are known by their label.
+        """
+        labels = self._capabilities.ct and self._capabilities.ct_label
+        self._live.forget(but_labelled=labels and self.firewall.gone())
 
     def end_connections(
         self,
@@ -296,6 +305,7 @@ class Datapath:
         gone = frozenset(closed)
 
         def pairs() -> frozenset[tuple[Address, int]]:
+            # Also what has ended: a connection may be older, and all of it is permitted.
             learned = self.programs.learned().keys() - gone
             return frozenset(learned | {(each.address, each.port) for each in elements})
 
@@ -328,6 +338,12 @@ class Datapath:
         self.links.close()
         self.filters.close()
         self.firewall.close()
+
+
+def _permitted(before: Attachments) -> Permitted:
+    """Return what the ruleset *before* lets out, but for what answers opened."""
+    networks = tuple(map(ipaddress.ip_network, before.networks))
+    return Permitted(networks, frozenset(map(ipaddress.ip_address, before.resolvers)))
 
 
 def _new_priority() -> int:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 
 from enforcer.core.denial_words import as_document
-from enforcer.core.denials import WINDOW_S, Attempt, Denial, Denials, Details
+from enforcer.core.denials import WINDOW_S, Attempt, Denial, Denials, Details, Verdict
 from enforcer.core.policy import Policy
 from enforcer.core.problem import Problem
 from enforcer.core.ruleset import DENIED_GROUP
 from enforcer.core.wanted import AllWanted
 from enforcer.daemon.identity import Identity
 from enforcer.daemon.problems import Problems
+from enforcer.edge.clocks import wall_ahead_s
 from enforcer.edge.judge import Judge
 from enforcer.edge.nflog import PacketLog
 from enforcer.errors import DatapathError
@@ -24,6 +25,8 @@ PROBLEM = "the log of denied packets"
 AT_ONCE = 32
 # Windows that end so soon after one another are told together.
 TOLD_WITHIN_S = 1.0
+# What is less is no setting of the wall clock but how it is read, or slewed.
+SET_BY_S = 1.0
 
 
 class DenialLog:
@@ -35,23 +38,33 @@ class DenialLog:
         problems: told if nothing can be recorded.
 
     Attributes:
-        records: of what was denied lately.
-        wanted: all of it, by host.
-        since: when it began to be recorded, wall clock in seconds since the epoch.
+        wanted: all that was denied, by host.
     """
 
     def __init__(
         self, identity: Identity, policy: Callable[[], Policy], problems: Problems
     ) -> None:
-        self.records = Denials()
+        self._records = Denials()
         self.wanted = AllWanted()
-        self.since = time.time()
+        self._ahead_s = wall_ahead_s()
+        self._began = time.time() - self._ahead_s
         self._identity = identity
         self._policy = policy
         self._problems = problems
         self._log: PacketLog | None = None
         self._heard: tuple[int, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def records(self) -> Denials:
+        """What was denied lately, by the wall clock as it is now."""
+        self._now()
+        return self._records
+
+    @property
+    def since(self) -> float:
+        """When it began to be recorded, likewise in seconds since the epoch."""
+        return self._began + wall_ahead_s()
 
     @property
     def lost(self) -> int:
@@ -99,9 +112,11 @@ class DenialLog:
         self._record(map(self._identity.of_connection, denied))
 
     def _record(self, attempts: Iterable[tuple[Attempt, Callable[[], Details]]]) -> None:
+        policy = self._policy()
+        verdict = Verdict(policy.organization, policy.mode)
         for attempt, details in attempts:
-            now = time.time()
-            begun = self.records.add(attempt, details, now)
+            now = self._now()
+            begun = self._records.add(attempt, verdict, details, now)
             self.wanted.add(attempt, now, "" if begun is None else begun.details.process)
             if begun is not None:
                 self._tell(begun)
@@ -109,7 +124,7 @@ class DenialLog:
             self._wait()
 
     def _wait(self) -> None:
-        ends = self.records.next_over()
+        ends = self._records.next_over()
         self._timer = None
         if ends is not None:
             # No more than a window, whatever somebody does to the clock.
@@ -117,11 +132,21 @@ class DenialLog:
             self._timer = asyncio.get_running_loop().call_later(left_s, self._close_windows)
 
     def _close_windows(self) -> None:
-        for denial in self.records.over(time.time()):
+        for denial in self._records.over(self._now()):
             self._tell(denial)
         self._wait()
 
+    def _now(self) -> float:
+        """Return the wall clock; if somebody has set it, what is recorded moves with it.
+
+        What was denied a minute ago still was, also when a clock that began in 1970 is set.
+        """
+        ahead_s = wall_ahead_s()
+        if abs(ahead_s - self._ahead_s) > SET_BY_S:
+            self._records.shift(ahead_s - self._ahead_s)
+            self._ahead_s = ahead_s
+        return time.time()
+
     def _tell(self, denial: Denial) -> None:
-        policy = self._policy()
-        document = as_document(denial, policy.organization, policy.mode)
+        document = as_document(denial)
         LOGGER.warning("%s", document.pop("text"), extra={"fields": {"denial": document}})

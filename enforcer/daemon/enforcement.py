@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from enforcer.abi import MAX_LEARNED
-from enforcer.core import answers
-from enforcer.core.answers import Answer
 from enforcer.core.changes import Change, Element
 from enforcer.core.holders import Holders
 from enforcer.core.inherited import claims
-from enforcer.core.opened import Pair
+from enforcer.core.opened import Pair, closed_among
 from enforcer.core.problem import Problem
-from enforcer.core.promises import Origin
+from enforcer.core.wording import counted
 from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.drift import Drift
 from enforcer.daemon.in_force import ROOT, InForce, trusted_resolvers
+from enforcer.daemon.intake import Intake
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.metrics import Latencies
@@ -37,7 +34,7 @@ from enforcer.edge.memory import give_back
 from enforcer.edge.policy_file import signature
 from enforcer.edge.resolvconf import HINT, watched_files
 from enforcer.edge.resolver import TIMEOUT_S, Resolver
-from enforcer.errors import DatapathError, EnforcerError, MalformedAnswer
+from enforcer.errors import DatapathError, EnforcerError
 from enforcer.log import LOGGER
 
 NOTES = "name servers"
@@ -80,16 +77,11 @@ class Enforcement:
         policy = start.policy
         self.path = policy_path
         self.in_force = start
-        # Answers that came while another policy was being put in force.
-        self._again: deque[tuple[Answer, Origin]] | None = None
-        # The books are being compared with it: nothing is to be put into them.
-        self._busy = False
         self.read = start.file
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
         self._books = Books(policy, problems)
-        self.drift = Drift(datapath, kernel, self._books, self.take_events)
         self.writer = Writer(self._write, problems)
         self.latencies = Latencies()
         resolver = partial(
@@ -97,8 +89,17 @@ class Enforcement:
             device=datapath.device,
             took=lambda server, seconds: self.latencies.add(str(server), seconds),
         )
-        self.lookups = Lookups(self.observe, problems, resolver)
         self.names = Names(datapath.programs)
+        self.intake = Intake(
+            datapath,
+            self._books,
+            self.writer,
+            self.names,
+            grants=lambda: self.in_force.grants,
+            truncated=lambda name: self.lookups.soon(name),  # noqa: PLW0108 - made below
+        )
+        self.drift = Drift(datapath, kernel, self._books, self.intake.take)
+        self.lookups = Lookups(self.intake.observe, problems, resolver)
         self._overload = Overload(self._books, datapath, kernel, problems)
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class Enforcement:
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
         now = self.in_force
-        await self._learn(now)
+        await self._learn(now, renew=True)
         await self._kernel.run(self._datapath.bridge, now.policy)
         self.lookups.use(now.policy, now.resolvers, time.monotonic())
         await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
@@ -130,14 +131,17 @@ class Enforcement:
         """Go on with what an earlier process had open; return what *wanted* does not permit."""
         left = await self._kernel.run(self._datapath.inheritance.take, wanted.policy)
         # Before it is compared with the books: what our programs learned meanwhile.
-        self.take_events()
+        self.intake.take()
         own = self._datapath.own
         async for some in in_turns(left.elements):
             self._books.inherit(claims(some, wanted.grants, left.at, own))
+        closed = await self._kernel.run(closed_among, left.opened, wanted.grants)
+        async for those in in_turns(left.opened):
+            self._books.remember(each for each in those if each[0] not in closed)
         self._books.adopt(left.learned, own)
         if left.pairs:
-            LOGGER.info("%d addresses were open before", len(left.pairs))
-        return left.pairs - self._books.pairs()
+            LOGGER.info("open before: %s", counted(len(left.pairs), "address", "addresses"))
+        return closed | self._books.unknown(left.pairs)
 
     async def reload(self) -> None:
         """Put the policy file in force as it is now.
@@ -150,30 +154,26 @@ class Enforcement:
         self.read = await asyncio.to_thread(signature, self.path)
         new = await asyncio.to_thread(InForce.read, self.path, old.grants)
         policy, before = new.policy, self._books.mark()
-        self._again = deque(maxlen=MAX_LEARNED)
+        self.intake.keep()
         try:
             await self._learn(new, renew=True)
             # What was learned until now was learned by the old grants: it must be in
             # the books before they are compared with the new ones.
-            self.take_events()
+            self.intake.take()
             # From here on answers are judged by the new grants, also while nft runs.
             self.in_force = new
-            self._busy = True
-            try:
+            with self.intake.closed():
                 change, closed = await self._books.retain(policy, new.grants)
-            finally:
-                self._busy = False
             # Takes back what the writer still holds for hosts that are gone, too.
             self.writer.put(change)
             # Or by the new ones already, which the kernel had before we did.
-            again, self._again = self._again, None
-            for answer, origin in again:
-                self.observe(answer, origin)
+            self.intake.observe_kept()
             await self._enforce(new, closed)
         except DatapathError:
-            self.in_force, self._again = old, None
+            self.in_force = old
+            self.intake.drop_kept()
             self.writer.put(self._books.restore(before))
-            await self._learn(old)
+            await self._learn(old, renew=False)
             await self._forget_unbound()
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
@@ -183,6 +183,10 @@ class Enforcement:
         self.lookups.use(policy, new.resolvers, time.monotonic())
         # Two long policies at once leave holes: 12 MB where they had 100,000 hosts.
         await asyncio.to_thread(give_back)
+
+    def opened(self) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
+        """Return what is or was open, with its hosts, for whoever takes over."""
+        return self._books.opened()
 
     async def whole(self) -> bool:
         """Tell whether our table judges packets as it was told to; within milliseconds."""
@@ -224,7 +228,7 @@ class Enforcement:
             await self._forget_unbound()
         if edited:
             self.drift.repaired(edited)
-        self.writer.put(await self._overload.check(self.take_events))
+        self.writer.put(await self._overload.check(self.intake.take))
 
     def _followed(self) -> InForce:
         now = self.in_force
@@ -234,33 +238,6 @@ class Enforcement:
         if resolvers != now.resolvers:
             LOGGER.info("resolvers are now %s", ", ".join(map(str, resolvers)))
         return replace(now, resolvers=resolvers, notes=found.notes)
-
-    def take_events(self, limit: int | None = None) -> int:
-        """Take the answers that the kernel passed on, about *limit* at most; return how many."""
-        if self._busy and self._again is not None and len(self._again) >= MAX_LEARNED:
-            return 0  # what the rings have no room for either is told as lost, and made up for
-        events = self._datapath.programs.drain(limit)
-        for event in events:
-            try:
-                answer = answers.parse(event.wire, cut=event.cut)
-            except MalformedAnswer as exc:
-                LOGGER.debug("%s", exc)
-                continue
-            if answer.truncated:
-                self.lookups.soon(answer.qname)
-            else:
-                self.names.saw(answer)
-                self.observe(answer, Origin.ANSWER)
-        return len(events)
-
-    def observe(self, answer: Answer, origin: Origin) -> None:
-        """Open what *answer* permits."""
-        if self._again is not None:
-            self._again.append((answer, origin))
-            if self._busy:
-                return
-        own = self._datapath.own
-        self.writer.put(self._books.observe(answer, origin, self.in_force.grants, own))
 
     def latest(self, version: int) -> tuple[Pair, ...]:
         """Return some of what is open in one address family, what was opened last first."""
@@ -275,7 +252,7 @@ class Enforcement:
         try:
             learned = await self._kernel.run(self._datapath.programs.learned)
             # Afterwards, or what an answer opens meanwhile would be taken for unbound.
-            self.take_events()
+            self.intake.take()
             unbound = learned.keys() - self._books.pairs()
             await self._kernel.run(self._datapath.programs.forget, unbound)
             await self._kernel.run(self._datapath.settle, self.in_force.policy)
@@ -286,7 +263,7 @@ class Enforcement:
         else:
             self._problems.settle(UNBOUND)
 
-    async def _learn(self, wanted: InForce, *, renew: bool = False) -> None:
+    async def _learn(self, wanted: InForce, *, renew: bool) -> None:
         learn = partial(self._datapath.learn, renew=renew)
         refused = await self._kernel.run(learn, wanted.policy, wanted.grants, wanted.resolvers)
         self._tell_refused(refused)

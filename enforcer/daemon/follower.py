@@ -11,6 +11,7 @@ from typing import TypeAlias
 from enforcer.core.problem import Problem
 from enforcer.core.rest import Rest
 from enforcer.daemon.enforcement import Enforcement
+from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.waking import woken
 from enforcer.edge.inotify import FileEvents, WatchError
@@ -41,15 +42,22 @@ class Follower:
 
     Args:
         enforcement: told to follow.
+        kernel: the thread on which it does.
         port: of the netlink socket that changes our sets, which is no news.
         lock: held meanwhile.
         problems: told when files can't be watched.
     """
 
     def __init__(
-        self, enforcement: Enforcement, port: int, lock: asyncio.Lock, problems: Problems
+        self,
+        enforcement: Enforcement,
+        kernel: KernelThread,
+        port: int,
+        lock: asyncio.Lock,
+        problems: Problems,
     ) -> None:
         self._enforcement = enforcement
+        self._kernel = kernel
         self._lock = lock
         self._problems = problems
         self._network = NetworkEvents()
@@ -75,13 +83,13 @@ class Follower:
         rest = Rest(SHARE, CREDIT_S)
         while True:
             async with self._lock:
-                started, spent = clock(), _spent_s()
+                started, spent = clock(), await self._spent_s()
                 self._asked = False
                 self._watch()
                 await self._enforcement.follow()
             deadline = started + AT_LEAST_EVERY_S
             ended = clock()
-            pause = rest.after(started, ended, min(ended - started, _spent_s() - spent))
+            pause = rest.after(started, ended, await self._spent_s() - spent)
             if await self._rested(started + AGAIN_AFTER_S, min(ended + pause, deadline)):
                 await self._changed(deadline)
 
@@ -107,6 +115,16 @@ class Follower:
             await self._announced((self._nftables, self._files), until)
             await asyncio.sleep(min(GLANCE_EVERY_S, until - loop.time()))
         return True
+
+    async def _spent_s(self) -> float:
+        """Return how many seconds of a processor looks have used, and nft for them.
+
+        Not what the whole process has: after a pause answers pile up, and programs that
+        were taken off meanwhile would wait for a second because of those.
+        """
+        times = os.times()
+        on_thread = await self._kernel.run(time.thread_time)
+        return on_thread + times.children_user + times.children_system
 
     def _watch(self) -> None:
         # Before the files are read: what is written after that is announced.
@@ -140,9 +158,3 @@ class Follower:
         finally:
             for source in sources:
                 loop.remove_reader(source)
-
-
-def _spent_s() -> float:
-    """Return how many seconds of a processor this process has used, and nft for it."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system

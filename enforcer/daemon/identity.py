@@ -35,7 +35,7 @@ class Identity:
 
     def catch_up(self) -> None:
         """Take the answers that came before the packets."""
-        self._enforcement.take_events(ANSWERS_BEFORE)
+        self._enforcement.intake.take(ANSWERS_BEFORE)
         self._enforcement.names.take()
 
     def of(self, packet: LoggedPacket) -> tuple[Attempt, Callable[[], Details]]:
@@ -79,11 +79,12 @@ class Identity:
 
     def _details(self, connector: Connector) -> Details:
         found = process(connector.pid)
-        cgroups = found.cgroups
-        if not cgroups:  # it has ended
-            cgroups = f"0::{cgroup_path(connector.cgroup, Path(self._datapath.on_cgroup.cgroup))}"
+        owner = parse_owner(found.cgroups)
+        if owner is None:  # it may have ended, and has left the cgroups of version 1 then
+            root = Path(self._datapath.on_cgroup.cgroup)
+            owner = parse_owner(f"0::{cgroup_path(connector.cgroup, root)}")
         name = found.name or connector.name.decode(errors="replace")
-        return Details(name, found.executable, parse_owner(cgroups))
+        return Details(name, found.executable, owner)
 
 
 def _name(index: int) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from enforcer.core.opened import Pair
 from enforcer.core.policy import Policy
 from enforcer.core.table import ListedElement
+from enforcer.edge import last_words
 from enforcer.edge.earlier import Earlier
 from enforcer.edge.firewall import Firewall
+from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.programs import Programs
+from enforcer.log import LOGGER
 
 # Hexadecimal digits of a policy's digest that the kernel keeps: 64 bits.
 _DIGITS = 16
@@ -26,12 +30,14 @@ class Left:
         learned: (address, port) by monotonic end in seconds, from answers for names that
             the policy in force permits.
         pairs: all that was open or could be opened, whatever permitted it.
+        opened: what is or was open, with its hosts, if there is word of it.
         at: when it was read, monotonic seconds.
     """
 
     elements: tuple[ListedElement, ...]
     learned: Mapping[Pair, float]
     pairs: frozenset[Pair]
+    opened: tuple[tuple[Pair, tuple[str, ...]], ...]
     at: float
 
 
@@ -42,15 +48,19 @@ class Inheritance:
         firewall: its table may be the predecessor's.
         programs: of this process.
         earlier: ids of those that are attached.
+        directory: where the predecessor may have left word.
 
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
-    def __init__(self, firewall: Firewall, programs: Programs, earlier: Iterable[int]) -> None:
+    def __init__(
+        self, firewall: Firewall, programs: Programs, earlier: Iterable[int], directory: Path
+    ) -> None:
         self._firewall = firewall
         self._programs = programs
         self._earlier = Earlier(earlier)
+        self._directory = directory
 
     def close(self) -> None:
         """Let go of it: what no program uses any more is gone then."""
@@ -67,9 +77,18 @@ class Inheritance:
         pairs = {(each.address, each.port) for each in elements}
         for _, learned in self._earlier.learned():
             pairs.update(pair for pair, end in learned.items() if end > now)
-        found = Left(elements, self._learned(policy), frozenset(pairs), now)
+        opened = self._word()
+        found = Left(elements, self._learned(policy), frozenset(pairs), opened, now)
         self.close()
         return found
+
+    def _word(self) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
+        try:
+            return last_words.take(self._directory)
+        except RuntimeDirError as exc:
+            # Only connections that are older than what is open depend on it.
+            LOGGER.warning("what was open once is not known: %s", exc)
+            return ()
 
     def _learned(self, policy: Policy) -> Mapping[Pair, float]:
         found: dict[Pair, float] = {}

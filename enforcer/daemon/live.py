@@ -10,10 +10,14 @@ from enforcer.core.addresses import Address
 from enforcer.core.destinations import Connection, Destination, Inside, Permitted
 from enforcer.core.interfaces import Role
 from enforcer.core.policy import Mode, Policy
+from enforcer.core.wording import counted
 from enforcer.edge.links import Links
 from enforcer.log import LOGGER
 
 End = Callable[[Callable[[Connection], bool]], int]
+Pairs = Callable[[], frozenset[tuple[Address, int]]]
+OfAddress = Callable[[Address], bool]
+OfDestination = Callable[[Destination], bool]
 
 
 class LiveConnections:
@@ -27,23 +31,33 @@ class LiveConnections:
         links: tell where addresses are.
         end: ends those of all connections that are unwanted, and returns how many; None where
             nothing can.
-        judged: a predecessor's ruleset enforces already.
+        before: what the ruleset of a predecessor, which enforces, always lets out; None
+            without one.
     """
 
-    def __init__(self, links: Links, end: End | None, *, judged: bool) -> None:
+    def __init__(self, links: Links, end: End | None, before: Permitted | None) -> None:
         self._links = links
         self._end = end
-        self._before: Permitted | None = Permitted() if judged else None
+        self._before = before
+        # Some may have begun unjudged: those without a label.
+        self._some_unjudged = False
 
-    def forget(self) -> None:
-        """Judge all again at the next `follow`: some may have begun unjudged."""
-        self._before = None
+    def forget(self, *, but_labelled: bool) -> None:
+        """Judge all again at the next `follow`: some may have begun unjudged.
+
+        Args:
+            but_labelled: none that is labelled.
+        """
+        if but_labelled:
+            self._some_unjudged = True
+        else:
+            self._before = None
 
     def follow(
         self,
         policy: Policy,
         resolvers: Collection[Address],
-        pairs: Callable[[], frozenset[tuple[Address, int]]],
+        pairs: Pairs,
         removed: Iterable[tuple[Address, int]],
     ) -> None:
         """End what may not go on under the ruleset that is in force now.
@@ -60,39 +74,57 @@ class LiveConnections:
             DatapathError: connections can't be listed or ended.
         """
         if policy.mode is not Mode.ENFORCE or self._end is None:
-            self._before = None
+            self._before, self._some_unjudged = None, False
             return
         trusted = frozenset(resolvers)
         current = Permitted(policy.networks, trusted)
-        before = self._before
+        before, some_unjudged = self._before, self._some_unjudged
         if before is not None:
             before |= Permitted(pairs=frozenset(removed))
-            if before == current:  # nothing was taken away
+            if before == current and not some_unjudged:  # nothing was taken away
                 return
             # Until it has worked, all that was permitted before is to be gone through.
             self._before = before | current
+        inside, leaves_unpermitted = self._judges(current, pairs)
+
+        def unwanted(connection: Connection) -> bool:
+            destination = connection.destination
+            if before is not None:
+                ends = filter(None, (destination, connection.perhaps))
+                if any(before.covers(end) and leaves_unpermitted(end) for end in ends):
+                    return True
+                if connection.labelled or not some_unjudged:
+                    return False
+            # What seems to have been begun outside may have been made in somebody's name,
+            # so that speaking to him is to answer. Who really asked will ask again.
+            forgeable = not connection.made_by_both and not inside(connection.origin)
+            return forgeable or leaves_unpermitted(destination)
+
+        ended = self._end(unwanted)
+        self._before, self._some_unjudged = current, False
+        if ended:
+            what = counted(ended, "connection")
+            LOGGER.info("ended %s that the policy does not permit", what)
+
+    def _judges(self, current: Permitted, pairs: Pairs) -> tuple[OfAddress, OfDestination]:
+        """Return what tells of an address whether it is inside, and where not to go.
+
+        Each is asked again and again: many connections have one of few ends.
+        """
         network = self._links.network(())
         exempt = {i.index for i in network.interfaces if network.role(i) is Role.EXEMPT}
-        inside = Inside(self._links.routes(), exempt)
+        ways = Inside(self._links.routes(), exempt)
 
         @functools.cache
         def now() -> Permitted:  # not before there is a connection: it takes a while
             return replace(current, pairs=pairs())
 
         @functools.cache
+        def inside(address: Address) -> bool:
+            return address in ways
+
+        @functools.cache
         def leaves_unpermitted(destination: Destination) -> bool:
-            return destination.address not in inside and not now().covers(destination)
+            return not inside(destination.address) and not now().covers(destination)
 
-        def unwanted(connection: Connection) -> bool:
-            destination = connection.destination
-            if before is not None:
-                return before.covers(destination) and leaves_unpermitted(destination)
-            # What seems to have been begun outside may have been made in somebody's name,
-            # so that speaking to him is to answer. Who really asked will ask again.
-            forgeable = not connection.made_by_both and connection.origin not in inside
-            return forgeable or leaves_unpermitted(destination)
-
-        ended = self._end(unwanted)
-        self._before = current
-        if ended:
-            LOGGER.info("ended %d connections that the policy does not permit", ended)
+        return inside, leaves_unpermitted

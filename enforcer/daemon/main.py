@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from enforcer.core.ruleset import Capabilities
+from enforcer.core.wording import counted
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.denials import DenialLog
 from enforcer.daemon.ending import BY_SIGNAL, Ending
@@ -28,14 +29,15 @@ from enforcer.daemon.problems import Problems
 from enforcer.daemon.prover import Prover
 from enforcer.daemon.requests import Requests
 from enforcer.daemon.watchdog import Watchdog
-from enforcer.edge import conntrack, sockets
+from enforcer.edge import conntrack, last_words, sockets
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.control import Server
 from enforcer.edge.loader import Compilation
 from enforcer.edge.notify import notify
+from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.privileges import CAP_SYS_ADMIN, CAP_SYS_NICE, limit
 from enforcer.edge.runtime import RuntimeDir
-from enforcer.edge.scheduling import NICENESS, Courtesy, may_come_back, ordinary
+from enforcer.edge.scheduling import NICENESS, Courtesy, crowded, may_come_back, ordinary
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
@@ -116,9 +118,14 @@ def _besides() -> frozenset[int]:
 def _ending(findings: Findings) -> End | None:
     """Return how live connections end here: where they are tracked, containers' too."""
     missing = {result.id for result in findings.missing}
-    if missing.isdisjoint({"nft-ct", "conntrack"}):
+    tracked, closes = missing.isdisjoint({"nft-ct", "conntrack"}), "sock-destroy" not in missing
+    if not tracked:
+        return sockets.end_connections if closes else None
+    if "nft-ct-label" not in missing or not closes:
         return conntrack.end_connections
-    return None if "sock-destroy" in missing else sockets.end_connections
+    # Without labels the other end's next segment is taken for a connection of his.
+    ways = (conntrack.end_connections, sockets.end_connections)
+    return lambda unwanted: max(end(unwanted) for end in ways)
 
 
 class Daemon:
@@ -141,8 +148,9 @@ class Daemon:
         self._findings = findings
         self._stop = asyncio.Event()
         self._ending = Ending.OPEN
+        self._niced = False
         lock = asyncio.Lock()
-        self._follower = Follower(enforcement, datapath.firewall.port, lock, problems)
+        self._follower = Follower(enforcement, kernel, datapath.firewall.port, lock, problems)
         self._denials = DenialLog(
             Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
         )
@@ -184,8 +192,11 @@ class Daemon:
         )
         # A killed predecessor left the machine closed: a failed start keeps it so.
         closed = await self._kernel.run(self._datapath.firewall.judges)
-        listener = Listener(self._datapath.programs, self._enforcement.take_events, Courtesy())
+        # Until then it could not come back to the niceness that it has, but for CAP_SYS_NICE.
+        courtesy = Courtesy(lambda: not self._niced or crowded())
+        listener = Listener(self._datapath.programs, self._enforcement.intake.take, courtesy)
         tasks: list[asyncio.Future[Any]] = []
+        reloads = self._requests.reloads
         try:
             try:
                 listener.start()
@@ -208,14 +219,14 @@ class Daemon:
                 self._prover.run(),
                 self._requests.scraping.run(),
                 presence.run(),
-                PolicyWatch(self._enforcement, self._requests.reload_unasked, self._problems).run(),
+                PolicyWatch(self._enforcement, reloads.unasked, self._problems).run(),
                 Watchdog(self._kernel, self._datapath.firewall.judges, self._in_a_line).run(),
                 self._stop.wait(),
             )
             tasks += [asyncio.ensure_future(each) for each in work]
             await self._until_stopped(tasks)
         finally:
-            await _cancelled([*tasks, *self._requests.under_way])
+            await _cancelled([*tasks, *reloads.under_way])
             listener.close()
             self._denials.close()
             self._enforcement.names.close()
@@ -228,10 +239,19 @@ class Daemon:
             await self._kernel.run(self._datapath.remove)
             text = "stopped: this machine may reach any address"
         else:
+            await self._leave_word()
             text = "ended, and the kernel goes on: `enforcer off` opens this machine"
         notify(f"STOPPING=1\nSTATUS={text}")
         LOGGER.info("%s", text)
         return self._ending
+
+    async def _leave_word(self) -> None:
+        """Let the next process know what the kernel forgets: what was open and has expired."""
+        try:
+            opened = self._enforcement.opened()
+            await asyncio.to_thread(last_words.leave, self._runtime.path, opened)
+        except RuntimeDirError as exc:
+            LOGGER.warning("the next start will not know of connections opened long ago: %s", exc)
 
     def _end(self, ending: Ending) -> None:
         if not self._stop.is_set():  # what was asked for first may be under way
@@ -248,23 +268,25 @@ class Daemon:
             self._denials.hear(self._datapath.programs.judge)
 
     async def _start(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reload_soon)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reloads.soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         await self._prover.prove()
         await self._requests.scraping.follow()
         # On Linux each thread has its own; those started later inherit it.
         os.nice(NICENESS)
+        self._niced = True
         await self._kernel.run(os.nice, NICENESS)
         # What the daemon mounted it has to unmount.
         mounted = {CAP_SYS_ADMIN} if self._runtime.cgroup.is_mount() else set()
         await self._kernel.run(limit, _besides() | mounted)
-        LOGGER.info("%s, %d addresses open", self._in_a_line(), len(self._enforcement))
+        opened = counted(len(self._enforcement), "address", "addresses")
+        LOGGER.info("%s, %s open", self._in_a_line(), opened)
 
     def _in_a_line(self) -> str:
         policy, problems = self._enforcement.in_force.policy, self._problems.current()
         doing = {"enforce": "enforcing", "audit": "auditing"}[policy.mode.value]
-        text = f"{doing} the policy of {policy.organization}: {len(policy.hosts)} hosts"
+        text = f"{doing} the policy of {policy.organization}: {counted(len(policy.hosts), 'host')}"
         if not problems:
             return text
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"

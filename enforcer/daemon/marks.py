@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 
 class Marks:
     """Two nonces at any time, so that programs and ruleset need not change at the same moment.
 
     Args:
-        inherited: the one of a killed predecessor, whose ruleset is in force until ours is:
-            it knows that one. None: there is none.
+        inherited: those of a killed predecessor, whose ruleset is in force until ours is; one
+            alone of version 0.1.0, none without a predecessor. The last is set first: sockets
+            that still try under the policy before have the other.
 
     Attributes:
         accepted: by the ruleset in force; programs may go on to the second at any time.
         setting: what the programs set.
     """
 
-    def __init__(self, inherited: int | None) -> None:
-        self.accepted = (inherited or _new_nonce(), _new_nonce())
-        self.setting = self.accepted[0]
+    def __init__(self, inherited: Sequence[int]) -> None:
+        first, second = (_new_nonce(), _new_nonce(), *inherited)[-2:]
+        self.accepted = (first, second)
+        self.setting = second
 
     @property
     def other(self) -> int:

@@ -12,8 +12,8 @@ from enforcer.core.destinations import DNS_PORT
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.interfaces import Role
 from enforcer.core.opened import Pair
-from enforcer.core.policy import Policy
-from enforcer.core.probes import LOOPBACK, Fate, Sent, documentation
+from enforcer.core.policy import Mode, Policy
+from enforcer.core.probes import LOOPBACK, Drawn, Fate, Sent, Way, documentation, without_default
 from enforcer.core.proof import FAMILIES, FamilyProof, Outcome, Shown, acceptance, denial
 from enforcer.daemon.datapath import Datapath
 from enforcer.edge.firewall import Firewall
@@ -21,6 +21,7 @@ from enforcer.edge.links import Links
 from enforcer.edge.sealed import SealedSockets
 
 MOST_TRIED = 3
+NOTHING_TO_TRY = Shown(Outcome.UNPROVED, "the policy permits all addresses for documentation")
 _BITS = 128  # of an address, at most
 
 
@@ -98,7 +99,7 @@ class Probe:
 
     def _unsealed(self, version: int, inside: Sent) -> Shown:
         """Return what a probe inside the machine means that did not come to its end."""
-        somewhere = tuple(documentation(version, 0, (), ()))
+        somewhere = [address for address, _ in documentation(version, Drawn(0, (), ()))]
         if inside.fate is Fate.NO_ROUTE and not self._links.network(somewhere).facing:
             return Shown(Outcome.NO_ROUTE, f"no {FAMILIES[version]} here: {inside.error}")
         why = f"nothing is sent: what goes to {LOOPBACK[version]} was to end, and did not"
@@ -107,14 +108,29 @@ class Probe:
     def _denied(
         self, sockets: SealedSockets, version: int, expected: Expected
     ) -> tuple[Address | None, Shown]:
-        found = Shown(Outcome.UNPROVED, "the policy permits all addresses for documentation")
-        first = True
-        number = secrets.randbits(_BITS)
         policy = expected.policy
-        for address in documentation(version, number, policy.networks, expected.resolvers):
-            sent, judged = self._try(sockets, address, HTTPS)
+        drawn = Drawn(secrets.randbits(_BITS), policy.networks, expected.resolvers)
+        address, shown = self._first_denied(sockets, documentation(version, drawn), policy.mode)
+        if shown.outcome is Outcome.NO_ROUTE:
+            network = self._links.network(())
+            guarded = {i.index for i in network.interfaces if network.role(i) is Role.GUARDED}
+            ways = without_default(version, drawn, self._links.routes(), guarded)
+            address, shown = self._first_denied(sockets, ways, policy.mode, shown)
+        return address, shown
+
+    def _first_denied(
+        self,
+        sockets: SealedSockets,
+        ways: Iterable[Way],
+        mode: Mode,
+        found: Shown = NOTHING_TO_TRY,
+    ) -> tuple[Address | None, Shown]:
+        """Return the first address of which anything is shown, or else why nothing is."""
+        first = True
+        for address, by in ways:
+            sent, judged = self._try(sockets, address, HTTPS, by)
             exempt = sent.fate is Fate.PASSED and self._is_exempt(sent.interface)
-            shown = denial(address, sent, judged=judged, exempt=exempt, mode=policy.mode)
+            shown = denial(address, sent, judged=judged, exempt=exempt, mode=mode)
             if shown.outcome in {Outcome.PROVED, Outcome.FAILED}:
                 return address, shown
             if first:
@@ -143,12 +159,16 @@ class Probe:
                 return None, worst
         return None, Shown(Outcome.PROVED)
 
-    def _try(self, sockets: SealedSockets, address: Address, port: int) -> tuple[Sent, bool | None]:
-        """Send a probe; return also whether our last chain counted it, if it can."""
+    def _try(
+        self, sockets: SealedSockets, address: Address, port: int, by: int | None = None
+    ) -> tuple[Sent, bool | None]:
+        """Send a probe; return also whether our last chain saw it, if that can be told."""
         before = self._firewall.probed()
-        sent = sockets.open_connection(address, port)
+        sent = sockets.open_connection(address, port, by)
         after = self._firewall.probed()
-        return sent, None if before is None or after is None else after != before
+        if before is None or after is None:
+            return sent, sent.judged if sent.fate is Fate.PASSED else None
+        return sent, after != before
 
     def _is_exempt(self, index: int) -> bool:
         network = self._links.network(())

@@ -37,8 +37,8 @@ class Problems:
 
     def settle(self, key: str) -> None:
         """Record that the problem under *key*, if there was one, is over."""
-        if self._current.pop(key, None) is not None:
-            LOGGER.info("%s: settled", key)
+        if (problem := self._current.pop(key, None)) is not None:
+            LOGGER.info("no longer: %s", problem.text)
 
     def retain(self, prefix: str, keys: set[str]) -> None:
         """Forget the problems whose key starts with *prefix* and is not one of *keys*."""

@@ -1,9 +1,8 @@
-"""What a running daemon is asked for: over its control socket, and by SIGHUP."""
+"""What a running daemon is asked for over its control socket."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.metrics import CONTENT_TYPE, ProgramTimes, Readings, exposition
 from enforcer.daemon.problems import Problems
 from enforcer.daemon.prover import Prover
+from enforcer.daemon.reloads import Reloads
 from enforcer.daemon.scraping import Scraping
 from enforcer.daemon.views import (
     daemon_view,
@@ -38,11 +38,9 @@ from enforcer.daemon.views import (
     suggestion_view,
 )
 from enforcer.edge.control import Handler, Text
-from enforcer.edge.notify import notify
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
-from enforcer.log import LOGGER
 
 # Of a command that is called in a wrong way.
 EXIT_USAGE = 2
@@ -64,20 +62,21 @@ class Requests:
     """Answers to requests, by what is in force and in the kernel now.
 
     Args:
-        enforcement: asked, and told to reload.
+        enforcement: asked.
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
-        problems: shown; told of a reload that failed.
+        problems: shown.
         runtime: held by this process.
         findings: of the kernel checks.
-        follower: looks again after a reload.
-        prover: has the last proof, and another one after a reload.
+        follower: looks again after a change.
+        prover: has the last proof.
         denials: what was denied lately.
         lock: held while the policy in force changes.
         stop: set when all has been removed on request.
 
     Attributes:
         scraping: serves the metrics on a port too, where the policy says so.
+        reloads: of the policy file.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a request may concern
@@ -107,10 +106,8 @@ class Requests:
         self._stop = stop
         self._started = time.monotonic()
         self._daemon = f"{os.getpid()} {self._started}"
-        self._signalled: set[asyncio.Task[None]] = set()
-        self._reload_waits = False
-        self._reloads = {"ok": 0, "failed": 0}
         self.scraping = Scraping(enforcement, partial(self._metrics, {}), problems)
+        self.reloads = Reloads(enforcement, prover, follower, self.scraping, problems, lock)
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
@@ -119,49 +116,7 @@ class Requests:
             "/suggestion": self._suggest,
             "/metrics": self._metrics,
         }
-        self.changes: Mapping[str, Handler] = {"/reload": self._reload, "/off": self._off}
-
-    @property
-    def under_way(self) -> tuple[asyncio.Task[None], ...]:
-        """The reloads that a signal asked for and that are not done."""
-        return tuple(self._signalled)
-
-    def reload_soon(self) -> None:
-        """Reload, for nobody who waits for an answer."""
-        if self._reload_waits:
-            return  # it has not read the file yet
-        self._reload_waits = True
-        task = asyncio.ensure_future(self.reload_unasked())
-        self._signalled.add(task)
-        task.add_done_callback(self._signalled.discard)
-
-    async def reload_unasked(self) -> None:
-        """Reload, for nobody who waits for an answer: a failure is logged and a problem."""
-        with contextlib.suppress(EnforcerError):
-            await self._reload({})
-
-    async def _reload(self, _query: Mapping[str, str]) -> dict[str, Any]:
-        async with self._lock:
-            self._reload_waits = False
-            clock = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
-            notify(f"RELOADING=1\n{clock}\nSTATUS=reading the policy again")
-            try:
-                await self._enforcement.reload()
-                await self._prover.prove()
-            except EnforcerError as exc:
-                text = f"the policy file is not in force: {exc.message}"
-                self._problems.raise_("reload", Problem(text, exc.hint or "mend it and reload"))
-                self._reloads["failed"] += 1
-                raise
-            finally:
-                notify("READY=1")
-        self._reloads["ok"] += 1
-        self._problems.settle("reload")
-        self._follower.soon()
-        await self.scraping.follow()
-        policy = self._enforcement.in_force.policy
-        LOGGER.info("policy reloaded: %d hosts", len(policy.hosts))
-        return {"path": os.fspath(self._enforcement.path), "hosts": len(policy.hosts)}
+        self.changes: Mapping[str, Handler] = {"/reload": self.reloads.asked, "/off": self._off}
 
     async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
         async with self._lock:
@@ -194,11 +149,10 @@ class Requests:
             "uptime_s": round(time.monotonic() - self._started, 1),
         }
         denials = self._denials
-        policy = enforcement.in_force.policy
         total = state.table.denied
         if total is not None:
             total += stats[Stat.DENIED]  # which made no packets
-        denied = denied_view(denials.records, total, denials.lost, policy, time.time())
+        denied = denied_view(denials.records, total, denials.lost, time.time())
         view["denied"] = denied | {"without_processes": self._datapath.on_cgroup.blind or None}
         return status.report(state, self._findings, view, problems)
 
@@ -229,15 +183,14 @@ class Requests:
             found = records.after(int(_number(query["after"])))
         else:
             found = records.since(_number(query.get("since", "0")))
-        policy = self._enforcement.in_force.policy
-        return denials_view(found, records.revision, policy, self._daemon)
+        return denials_view(found, records.revision, self._daemon)
 
     async def _metrics(self, query: Mapping[str, str]) -> Text:
         enforcement = self._enforcement
         times = await self._kernel.run(self._datapath.programs.run_times)
         readings = Readings(
             await self._status(query),
-            self._reloads,
+            self.reloads.counts,
             enforcement.drift.repairs,
             enforcement.latencies,
             {name: ProgramTimes(ns / 1e9, runs) for name, (ns, runs) in times.items()},
@@ -262,7 +215,7 @@ class Requests:
         def document() -> dict[str, Any]:
             bindings = holders.bindings()
             found = explain(target, now.policy, bindings, now.resolvers)
-            return explain_view(found, bindings, seen)
+            return explain_view(found, bindings, now.policy.mode, seen)
 
         return await asyncio.to_thread(document)
 

@@ -17,7 +17,7 @@ from enforcer.core.denied_hosts import LATELY_S, DeniedHost, denied_hosts
 from enforcer.core.explain import Entry, Explanation, Need
 from enforcer.core.holders import Binding
 from enforcer.core.hostname import Pattern
-from enforcer.core.policy import Policy
+from enforcer.core.policy import Mode, Policy
 from enforcer.core.proof import FamilyProof
 from enforcer.core.repairs import Repair
 from enforcer.core.suggest import Suggestion, in_yaml
@@ -84,13 +84,14 @@ def hosts_view(
 
 
 def explain_view(
-    found: Explanation, bindings: Iterable[Binding], seen: Iterable[str] = ()
+    found: Explanation, bindings: Iterable[Binding], mode: Mode, seen: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Return the document of `enforcer explain --json`, but for what only asking tells.
 
     Args:
         found: the explanation.
         bindings: what is open.
+        mode: of the policy in force.
         seen: of an address: the names that it was answered for lately, the last one first.
     """
     open_now: dict[str, list[str]] = {}
@@ -98,6 +99,7 @@ def explain_view(
         open_now.setdefault(binding.host, []).append(str(binding.address))
     return {
         "target": found.what,
+        "mode": mode.value,
         "allowed": found.allowed,
         "registry": found.registry,
         "hosts": [_need(need, open_now) for need in found.needs],
@@ -109,23 +111,20 @@ def explain_view(
     }
 
 
-def denials_view(
-    found: Iterable[Denial], revision: int, policy: Policy, daemon: str
-) -> dict[str, Any]:
+def denials_view(found: Iterable[Denial], revision: int, daemon: str) -> dict[str, Any]:
     """Return what `enforcer denials` shows.
 
     Args:
         found: records, in order.
         revision: what comes after has a larger one.
-        policy: in force.
         daemon: tells one from the next, which counts anew.
     """
-    documents = [as_document(each, policy.organization, policy.mode) for each in found]
+    documents = [as_document(each) for each in found]
     return {"daemon": daemon, "revision": revision, "denials": documents}
 
 
 def denied_view(
-    records: Iterable[Denial], total: int | None, lost: int, policy: Policy, now: float
+    records: Iterable[Denial], total: int | None, lost: int, now: float
 ) -> dict[str, Any]:
     """Return what `enforcer status --json` says of denials.
 
@@ -133,12 +132,11 @@ def denied_view(
         records: of them, oldest first.
         total: packets; None where the kernel does not count.
         lost: that were logged and did not become part of a record.
-        policy: in force.
         now: wall clock, seconds since the epoch.
     """
     kept = list(records)
     latest = kept[-STATUS_DENIALS:]
-    recent = [as_document(each, policy.organization, policy.mode) for each in latest]
+    recent = [as_document(each) for each in latest]
     hosts = [_denied_host(each, now) for each in denied_hosts(kept, now - LATELY_S)]
     return {"total": total, "lost": lost, "hosts": hosts[:STATUS_HOSTS], "recent": recent}
 

@@ -40,15 +40,21 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def request(method: str, path: Path, target: str) -> Any:
+def request(method: str, path: Path, target: str, timeout_s: float | None = None) -> Any:
     """Send one request to the daemon that listens at *path* and return its JSON answer.
+
+    Args:
+        method: of HTTP.
+        path: of the socket.
+        target: of the request.
+        timeout_s: what to wait at the most; None: what the method takes.
 
     Raises:
         NotRunning: nobody listens there.
         Silent: somebody does, and says nothing.
         Refused: the caller may not connect, or the daemon said no.
     """
-    timeout_s = TIMEOUT_S[method]
+    timeout_s = TIMEOUT_S[method] if timeout_s is None else timeout_s
     connection = _UnixConnection(path, timeout_s)
     try:
         connection.request(method, target)

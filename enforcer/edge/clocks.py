@@ -1,8 +1,9 @@
-"""The kernel's clock as this process sees it."""
+"""The kernel's clocks as this process sees them."""
 
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 
 _OFFSETS = Path("/proc/self/timens_offsets")
@@ -22,3 +23,11 @@ def ahead_s() -> float:
         return 0.0
     offsets = {name: int(seconds) + int(ns) / 1e9 for name, seconds, ns in map(str.split, lines)}
     return offsets.get("monotonic", 0.0)
+
+
+def wall_ahead_s() -> float:
+    """Return by how much the wall clock is ahead of one that nobody sets.
+
+    That one goes on while the machine is suspended, as the wall clock does.
+    """
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)

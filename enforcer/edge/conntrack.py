@@ -1,21 +1,37 @@
 """The kernel's table of connections, over a ctnetlink socket of its own.
 
 Standard library only: pyroute2 0.9.7 spends 100 us on an entry, of which a busy
-machine has 100,000.
+machine has 100,000. Hence, too, nothing is made of an entry that is not needed.
 """
 
 from __future__ import annotations
 
-import errno
+import functools
 import ipaddress
-import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import Connection, Destination
+from enforcer.core.labels import INSIDE_LABEL, UNJUDGED_LABEL
+from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
+    FAMILY_HEADER,
+    NETLINK_CAP_ACK,
+    NETLINK_NETFILTER,
+    NLA_F_NESTED,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    SOL_NETLINK,
+    attribute,
+    by_type,
+    message,
+    messages,
+    raise_unless_gone,
+)
 from enforcer.errors import DatapathError
 
 # Messages of one send: well within the default send buffer of 212,992 bytes.
@@ -24,56 +40,36 @@ _READ = 1 << 17
 # The kernel answers from memory: nothing makes it wait.
 _TIMEOUT_S = 10
 
-# linux/netlink.h
-_SOL_NETLINK = 270
-_NETLINK_CAP_ACK = 10
-_NLMSG_ERROR = 2
-_NLMSG_DONE = 3
-_NLM_F_REQUEST = 0x001
-_NLM_F_ACK = 0x004
-_NLM_F_DUMP = 0x300
-_TYPE_MASK = 0x3FFF
-
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
-_NETLINK_NETFILTER = 12
 _GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _DELETE = 1 << 8 | 2
-_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _ID, _ZONE = 1, 2, 3, 12, 18  # enum ctattr_type
+_CHANGE = 1 << 8 | 0  # IPCTNL_MSG_CT_NEW, which makes none without NLM_F_CREATE
+# enum ctattr_type
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _ID, _ZONE, _LABELS, _LABELS_MASK = 1, 2, 3, 12, 18, 22, 23
 _TUPLE_IP, _TUPLE_PROTO = 1, 2  # enum ctattr_tuple
 _SOURCES = {1: 4, 3: 16}  # enum ctattr_ip: CTA_IP_V4_SRC, CTA_IP_V6_SRC, and their sizes
 _PROTO_NUMBER, _PROTO_SOURCE_PORT = 1, 2  # enum ctattr_l4proto
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_FAMILY_HEADER = struct.Struct(">BBH")  # family, version, resource
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_Attributes: TypeAlias = dict[int, bytes]  # by type
 _PORT = struct.Struct(">H")
 _FLAGS = struct.Struct(">I")
+_WORD = struct.Struct("=I")
+_INSIDE_BIT, _UNJUDGED_BIT = 1 << INSIDE_LABEL % 32, 1 << UNJUDGED_LABEL % 32
+_WORDS = 4  # of labels: both are in the last one
+_UNJUDGED = bytes(_WORD.size * (_WORDS - 1)) + _WORD.pack(_UNJUDGED_BIT)
 _ASSURED = 1 << 2  # linux/netfilter/nf_conntrack_common.h: IPS_ASSURED
 
 _HINT = "load the module nf_conntrack_netlink, or use a kernel with CONFIG_NF_CT_NETLINK"
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One connection.
-
-    Attributes:
-        family: socket.AF_INET or AF_INET6.
-        name: the attributes that the kernel finds it again by.
-    """
-
-    family: int
-    name: bytes
-    connection: Connection
-
-
 def end_connections(unwanted: Callable[[Connection], bool]) -> int:
-    """Forget the tracked connections that are *unwanted*.
+    """Have the packets of tracked connections that are *unwanted* judged like a first one.
 
-    Their next packet is judged like a first one. Entries of this network namespace
-    only, of both families.
+    Those that a ruleset of ours labelled get the label of what nothing judged, and stay: where
+    one is forgotten, whatever its other end sends makes a new one, which that end began. Others
+    are forgotten. Entries of this network namespace only, of both families.
 
-    Returns: how many were forgotten.
+    Returns: how many there were.
 
     Raises:
         DatapathError: the kernel does not list or delete them.
@@ -81,10 +77,16 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
     try:
         with _opened() as sock:
             # All are read before one is deleted, which would make the listing skip others.
-            found = [e for f in (socket.AF_INET, socket.AF_INET6) for e in _listed(sock, f)]
-            doomed = [entry for entry in found if unwanted(entry.connection)]
+            doomed = [
+                (_labelling if connection.labelled else _deletion)(family, entry)
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for entry in _listed(sock, family)
+                if (connection := _connection(entry)) is not None
+                and not _is_judged(entry)
+                and unwanted(connection)
+            ]
             for start in range(0, len(doomed), _BATCH):
-                _delete(sock, doomed[start : start + _BATCH])
+                _carry_out(sock, doomed[start : start + _BATCH])
     except OSError as exc:
         raise DatapathError(f"connection tracking: {exc.strerror or exc}", _HINT) from exc
     return len(doomed)
@@ -92,98 +94,91 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
 
 def _opened() -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
-    sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+    sock = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+    sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
     sock.settimeout(_TIMEOUT_S)
     sock.bind((0, 0))
     return sock
 
 
-def _listed(sock: socket.socket, family: int) -> Iterator[_Entry]:
-    sock.send(_message(_GET, _NLM_F_DUMP, family, b""))
+def _listed(sock: socket.socket, family: int) -> Iterator[_Attributes]:
+    """Yield the attributes of each entry."""
+    sock.send(_message(_GET, NLM_F_DUMP, family, b""))
     while True:
-        for kind, payload in _messages(sock.recv(_READ)):
-            if kind == _NLMSG_DONE:
+        for kind, payload in messages(sock.recv(_READ)):
+            if kind == NLMSG_DONE:
                 return
-            if kind == _NLMSG_ERROR:
-                _raise(payload)
+            if kind == NLMSG_ERROR:
+                raise_unless_gone(payload)
             else:
-                entry = _entry(family, payload)
-                if entry is not None:
-                    yield entry
+                yield by_type(payload, FAMILY_HEADER.size)
 
 
-def _delete(sock: socket.socket, entries: Sequence[_Entry]) -> None:
-    sock.send(b"".join(_message(_DELETE, _NLM_F_ACK, e.family, e.name) for e in entries))
+def _carry_out(sock: socket.socket, requests: Sequence[bytes]) -> None:
+    sock.send(b"".join(requests))
     answers = 0
-    while answers < len(entries):
-        for _, payload in _messages(sock.recv(_READ)):
+    while answers < len(requests):
+        for _, payload in messages(sock.recv(_READ)):
             answers += 1
-            _raise(payload)
+            raise_unless_gone(payload)
 
 
-def _raise(error: bytes) -> None:
-    number = -struct.unpack_from("=i", error)[0]
-    # One that is not there has ended by itself.
-    if number not in (0, errno.ENOENT):
-        raise OSError(number, os.strerror(number))
-
-
-def _entry(family: int, payload: bytes) -> _Entry | None:
-    attributes = dict(_attributes(payload[_FAMILY_HEADER.size :]))
-    asked = dict(_attributes(attributes[_TUPLE_ORIG]))
+def _connection(entry: _Attributes) -> Connection | None:
+    asked = by_type(entry[_TUPLE_ORIG])
     # What answers is what it leads to; the tuple asked for may be translated.
-    answer = dict(_attributes(attributes[_TUPLE_REPLY]))
-    origin, source = _source(asked), _source(answer)
+    answer = by_type(entry[_TUPLE_REPLY])
+    origin, source = _source(asked[_TUPLE_IP]), _source(answer[_TUPLE_IP])
     if origin is None or source is None:
         return None
-    protocol = dict(_attributes(answer[_TUPLE_PROTO]))
+    protocol = by_type(answer[_TUPLE_PROTO])
     port = protocol.get(_PROTO_SOURCE_PORT, b"\0\0")
-    (flags,) = _FLAGS.unpack_from(attributes[_STATUS])
-    connection = Connection(
+    (flags,) = _FLAGS.unpack_from(entry[_STATUS])
+    return Connection(
         origin,
         Destination(source, protocol[_PROTO_NUMBER][0], _PORT.unpack_from(port)[0]),
         assured=bool(flags & _ASSURED),
+        labelled=bool(_word_of_label(entry) & _INSIDE_BIT),
     )
-    name = b"".join(
-        _attribute(kind | (0x8000 if kind == _TUPLE_ORIG else 0), attributes[kind])
+
+
+def _is_judged(entry: _Attributes) -> bool:
+    """Tell whether each packet of it that leaves is judged already."""
+    both = _INSIDE_BIT | _UNJUDGED_BIT
+    return _word_of_label(entry) & both == both
+
+
+def _word_of_label(entry: _Attributes) -> int:
+    if _LABELS not in entry:
+        return 0
+    found: int = _WORD.unpack_from(entry[_LABELS], INSIDE_LABEL // 32 * _WORD.size)[0]
+    return found
+
+
+def _deletion(family: int, entry: _Attributes) -> bytes:
+    """Return the message that deletes *entry*, and no later one like it."""
+    return _message(_DELETE, NLM_F_ACK, family, _name(entry))
+
+
+def _labelling(family: int, entry: _Attributes) -> bytes:
+    """Return the message that has each packet of it judged."""
+    label = attribute(_LABELS, _UNJUDGED) + attribute(_LABELS_MASK, _UNJUDGED)
+    return _message(_CHANGE, NLM_F_ACK, family, _name(entry) + label)
+
+
+def _name(entry: _Attributes) -> bytes:
+    return b"".join(
+        attribute(kind | (NLA_F_NESTED if kind == _TUPLE_ORIG else 0), entry[kind])
         for kind in (_TUPLE_ORIG, _ZONE, _ID)
-        if kind in attributes
+        if kind in entry
     )
-    return _Entry(family, name, connection)
 
 
-def _source(tuple_: dict[int, bytes]) -> Address | None:
-    addresses = dict(_attributes(tuple_[_TUPLE_IP]))
-    found = (addresses[kind][:size] for kind, size in _SOURCES.items() if kind in addresses)
-    return next(map(ipaddress.ip_address, found), None)
+@functools.lru_cache(maxsize=1024)
+def _source(addresses: bytes) -> Address | None:
+    found = by_type(addresses)
+    sources = (found[kind][:size] for kind, size in _SOURCES.items() if kind in found)
+    return next(map(ipaddress.ip_address, sources), None)
 
 
 def _message(kind: int, flags: int, family: int, payload: bytes) -> bytes:
-    body = _FAMILY_HEADER.pack(family, 0, 0) + payload
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, 1, 0) + body
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
-        yield kind, data[offset + _HEADER.size : offset + length]
-        offset += _aligned(length)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        yield kind & _TYPE_MASK, data[offset + _ATTRIBUTE.size : offset + length]
-        offset += _aligned(length)
-
-
-def _attribute(kind: int, payload: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(length, kind) + payload + bytes(_aligned(length) - length)
-
-
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3
+    return message(kind, flags, FAMILY_HEADER.pack(family, 0, 0) + payload)

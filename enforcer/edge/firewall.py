@@ -101,6 +101,14 @@ class Firewall:
         """
         return self._judgement().judges
 
+    def gone(self) -> bool:
+        """Tell whether nothing is left of our table: as cheap.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        return not self._judgement().chains
+
     def edited(self, recorded: Mapping[str, str] | None) -> tuple[str, ...]:
         """Return the parts of our table that somebody changed: as cheap.
 

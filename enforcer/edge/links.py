@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from pyroute2.netlink.exceptions import NetlinkError
 
 from enforcer.core.addresses import Address
-from enforcer.core.destinations import Route
+from enforcer.core.destinations import DNS_PORT, Route
 from enforcer.core.interfaces import Interface, Network
 from enforcer.edge.rtnetlink import Rtnetlink, translated  # noqa: TID251 - its base
 
@@ -30,6 +30,8 @@ _Facing: TypeAlias = tuple[Address, int, int]
 _BRIDGES_JUDGED = tuple(
     f"/proc/sys/net/bridge/bridge-nf-call-{tables}" for tables in ("iptables", "ip6tables")
 )
+# For both families; likewise in the network namespace of whoever looks.
+_FIRST_OF_ANYBODY = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 # What of a default route is left out.
 _EVERYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - binds nothing
 
@@ -37,12 +39,21 @@ _EVERYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 -
 class Links:
     """What the network namespace it was made in looks like.
 
+    Args:
+        led_out: indexes of the interfaces of earlier default routes.
+
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, led_out: Iterable[int] = ()) -> None:
         self._netlink = Rtnetlink()
+        self._defaults = dict.fromkeys((4, 6), frozenset(led_out))  # the last, by version
+
+    @property
+    def led_out(self) -> frozenset[int]:
+        """The indexes of the interfaces of default routes, or of the last that a family had."""
+        return frozenset().union(*self._defaults.values())
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -56,20 +67,33 @@ class Links:
     def network(self, resolvers: Iterable[Address]) -> Network:
         """Return the interfaces and where routes lead, to *resolvers* among others."""
         interfaces = self._netlink.listed("interfaces", self._netlink.ipr.get_links)
-        defaults = (
-            index
+        leading = [
+            (_destination(route), index)
             for route in self._routes()
-            if route["dst_len"] == 0 and route["type"] == _UNICAST
+            if route["type"] == _UNICAST
             for index in _interfaces_of(route)
-        )
+        ]
+        defaults = self._remember(leading)
         routes = tuple(self._facing(resolvers))
         return Network(
             tuple(map(_interface, interfaces)),
-            frozenset(defaults),
+            defaults,
             {resolver: index for resolver, index, _ in routes},
             frozenset(self._advertised(routes)),
             _bridges_are_judged(),
+            frozenset(index for network, index in leading if not network.is_link_local),
+            _anybody_may_serve(DNS_PORT),
+            self.led_out - defaults,
         )
+
+    def _remember(self, leading: Iterable[tuple[IPv4Network | IPv6Network, int]]) -> frozenset[int]:
+        """Return the interfaces of default routes among those *leading* to networks."""
+        found: dict[int, set[int]] = {}
+        for network, index in leading:
+            if network.prefixlen == 0:
+                found.setdefault(network.version, set()).add(index)
+        self._defaults.update((version, frozenset(of)) for version, of in found.items())
+        return frozenset().union(*found.values())
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of all tables, those to the machine's own addresses too."""
@@ -120,6 +144,13 @@ def _bridges_are_judged() -> bool:
     try:
         return all(Path(each).read_text("ascii").strip() != "0" for each in _BRIDGES_JUDGED)
     except OSError:  # the module is not loaded
+        return False
+
+
+def _anybody_may_serve(port: int) -> bool:
+    try:
+        return int(_FIRST_OF_ANYBODY.read_text("ascii")) <= port
+    except (OSError, ValueError):
         return False
 
 

@@ -5,10 +5,8 @@ Standard library only, for the reasons that nfnetlink.py gives.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import itertools
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -18,27 +16,32 @@ from enforcer.core.judgement import Judgement, judgement
 from enforcer.core.ruleset import TABLE
 from enforcer.core.sets import SETS
 from enforcer.core.table import ListedElement
-from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
-    DATA_VALUE,
+from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
     HEADER,
     NETLINK_NETFILTER,
-    NFPROTO_INET,
     NLM_F_ACK,
+    NLM_F_DUMP,
+    NLMSG_DONE,
     NLMSG_ERROR,
+    aligned,
+    attribute,
+    attributes,
+    by_type,
+    raise_unless_gone,
+)
+from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
+    DATA_VALUE,
+    NFPROTO_INET,
     SUBSYS_NFTABLES,
     ElementPart,
     List,
     Message,
-    aligned,
-    attribute,
-    attributes,
     comment_in,
     message,
 )
 
-_NLMSG_DONE = 3
-_NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x300, 0x010
+_NLM_F_DUMP_INTR = 0x010  # linux/netlink.h
 _TABLE_OF = 1  # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and NFTA_RULE_TABLE
 _CHAIN_NAME = 3  # NFTA_CHAIN_NAME
 _CHAIN_OF = 2  # NFTA_RULE_CHAIN
@@ -80,7 +83,7 @@ class Listing:
         What the packet path adds, and what times out, is none.
         """
         (payload,) = (each for _, each in self._ask(Message.GETGEN, NLM_F_ACK, b""))
-        return int(struct.unpack(">I", dict(attributes(payload))[_GENERATION])[0])
+        return int(struct.unpack(">I", by_type(payload)[_GENERATION])[0])
 
     def counter(self, name: str) -> int | None:
         """Return the packets that the counter *name* of our table has; None if there is none."""
@@ -88,7 +91,7 @@ class Listing:
         wanted += attribute(_OBJECT_NAME, name.encode() + b"\0")
         wanted += attribute(_OBJECT_TYPE, _COUNTER)
         for _, payload in self._ask(Message.GETOBJ, NLM_F_ACK, wanted):
-            counted = dict(attributes(dict(attributes(payload))[_OBJECT_DATA]))
+            counted = by_type(by_type(payload)[_OBJECT_DATA])
             return int.from_bytes(counted[_PACKETS], "big")
         return None
 
@@ -99,7 +102,7 @@ class Listing:
             chains.setdefault(_text(payload, _CHAIN_NAME), []).append(payload)
         for payload in self._ours(Message.GETRULE):
             chains.setdefault(_text(payload, _CHAIN_OF), []).append(payload)
-        fixed = [name for each in SETS.values() for name in (each.networks, each.resolvers)]
+        fixed = [each.resolvers for each in SETS.values()]
         return judgement(
             table=self._ours(Message.GETTABLE),
             chains=chains,
@@ -128,12 +131,12 @@ class Listing:
         wanted = attribute(List.TABLE, TABLE.encode() + b"\0")
         wanted += attribute(List.SET, name.encode() + b"\0")
         for payload in self._dump(Message.GETSETELEM, wanted):
-            for _, element in attributes(dict(attributes(payload)).get(List.ELEMENTS, b"")):
+            for _, element in attributes(by_type(payload).get(List.ELEMENTS, b"")):
                 yield element
 
     def _dump(self, kind: Message, wanted: bytes) -> list[bytes]:
         for _ in range(_ATTEMPTS):
-            found = list(self._ask(kind, _NLM_F_DUMP, wanted))
+            found = list(self._ask(kind, NLM_F_DUMP, wanted))
             if not any(flags & _NLM_F_DUMP_INTR for flags, _ in found):
                 break
         return [payload for _, payload in found]
@@ -151,10 +154,9 @@ class Listing:
                 offset += aligned(length)
                 if sequence != number:
                     continue  # of a listing that was given up
-                if found in (NLMSG_ERROR, _NLMSG_DONE):
-                    code = -struct.unpack_from("=i", payload)[0] if payload else 0
-                    if code not in (0, errno.ENOENT):  # no table, or no such set
-                        raise OSError(code, os.strerror(code))
+                if found in (NLMSG_ERROR, NLMSG_DONE):
+                    if payload:
+                        raise_unless_gone(payload)  # no table, or no such set
                     return
                 # The header names the generation, and the family of each table.
                 if payload[0] == NFPROTO_INET or kind is Message.GETGEN:
@@ -162,13 +164,13 @@ class Listing:
 
 
 def _pair(element: bytes) -> tuple[Address, int]:
-    value = dict(attributes(dict(attributes(element))[ElementPart.KEY]))[DATA_VALUE]
+    value = by_type(by_type(element)[ElementPart.KEY])[DATA_VALUE]
     # Each part of a concatenation fills whole 32-bit registers.
     return ipaddress.ip_address(value[:-4]), int(struct.unpack(">H", value[-4:-2])[0])
 
 
 def _listed(element: bytes) -> ListedElement:
-    parts = dict(attributes(element))
+    parts = by_type(element)
     left = parts.get(ElementPart.EXPIRATION)
     return ListedElement(
         *_pair(element),
@@ -178,4 +180,4 @@ def _listed(element: bytes) -> ListedElement:
 
 
 def _text(payload: bytes, kind: int) -> str:
-    return dict(attributes(payload)).get(kind, b"").rstrip(b"\0").decode()
+    return by_type(payload).get(kind, b"").rstrip(b"\0").decode()

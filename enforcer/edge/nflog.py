@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from enforcer.core.headers import Flow, parse_flow
-from enforcer.edge.nfmessages import (  # noqa: TID251 - how messages are made
+from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
-    HEADER,
     NETLINK_NETFILTER,
     NLM_F_ACK,
-    NLM_F_REQUEST,
     NLMSG_ERROR,
-    aligned,
     attribute,
-    attributes,
+    by_type,
+    error_in,
+    message,
+    messages,
 )
 from enforcer.errors import DatapathError
 
@@ -124,17 +124,15 @@ class PacketLog:
             + attribute(_Config.FLAGS, struct.pack(">H", _WITH_NUMBERS)),
         ):
             body = FAMILY_HEADER.pack(socket.AF_UNSPEC, 0, group) + content
-            size = HEADER.size + len(body)
-            self._socket.send(HEADER.pack(size, _CONFIG, NLM_F_REQUEST | NLM_F_ACK, 0, 0) + body)
+            self._socket.send(message(_CONFIG, NLM_F_ACK, body))
             self._acknowledged()
         self._socket.setblocking(False)  # noqa: FBT003 - the socket module's own signature
 
     def _acknowledged(self) -> None:
         while True:
-            for kind, payload in _messages(self._socket.recv(_MESSAGE)):
+            for kind, payload in messages(self._socket.recv(_MESSAGE)):
                 if kind == NLMSG_ERROR:
-                    number = -struct.unpack_from("=i", payload)[0]
-                    if number:
+                    if number := error_in(payload):
                         raise OSError(number, os.strerror(number))
                     return
 
@@ -159,13 +157,13 @@ class PacketLog:
                 if exc.errno != errno.ENOBUFS:
                     raise
                 continue
-            for kind, payload in _messages(data):
+            for kind, payload in messages(data):
                 if kind == _PACKET:
                     found += self._packets(payload)
         return tuple(found)
 
     def _packets(self, payload: bytes) -> Iterator[LoggedPacket]:
-        parts = dict(attributes(payload[FAMILY_HEADER.size :]))
+        parts = by_type(payload[FAMILY_HEADER.size :])
         number = _number(parts, _Part.SEQUENCE)
         if number is not None:
             if self._next is not None:
@@ -183,11 +181,3 @@ class PacketLog:
 def _number(parts: dict[int, bytes], kind: _Part) -> int | None:
     value = parts.get(kind)
     return None if value is None else int(_NUMBER.unpack_from(value)[0])
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + HEADER.size <= len(data):
-        length, kind, _, _, _ = HEADER.unpack_from(data, offset)
-        yield kind, data[offset + HEADER.size : offset + length]
-        offset += max(aligned(length), HEADER.size)

@@ -10,15 +10,19 @@ from typing import TypeAlias
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 from enforcer.core.ruleset import TABLE
+from enforcer.edge import netlink  # noqa: TID251 - what they are made of
+from enforcer.edge.netlink import (  # noqa: TID251 - likewise
+    FAMILY_HEADER,
+    HEADER,
+    NLA_F_NESTED,
+    NLM_F_ACK,
+    NLMSG_ERROR,
+    aligned,
+    attribute,
+    error_in,
+)
 
-# linux/netlink.h
-NETLINK_NETFILTER = 12
-NLMSG_ERROR = 2
-NLM_F_REQUEST = 0x001
-NLM_F_ACK = 0x004
-_NLM_F_CREATE = 0x400
-_NLA_F_NESTED = 0x8000
-_TYPE_MASK = 0x3FFF
+_NLM_F_CREATE = 0x400  # linux/netlink.h
 
 # linux/netfilter/nfnetlink.h, linux/netfilter.h
 _BATCH_BEGIN = 0x10
@@ -26,10 +30,6 @@ _BATCH_END = 0x11
 SUBSYS_NFTABLES = 10
 _NFPROTO_UNSPEC = 0
 NFPROTO_INET = 1
-
-HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-FAMILY_HEADER = struct.Struct(">BBH")  # family, version, subsystem
-ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 
 class Message(IntEnum):
@@ -92,7 +92,7 @@ def errors(data: bytes) -> Iterator[tuple[int, int]]:
     while offset + HEADER.size <= len(data):
         length, kind, _, number, _ = HEADER.unpack_from(data, offset)
         if kind == NLMSG_ERROR:
-            yield number, -struct.unpack_from("=i", data, offset + HEADER.size)[0]
+            yield number, error_in(data[offset + HEADER.size :])
         offset += aligned(length)
 
 
@@ -128,8 +128,7 @@ def message(kind: int, flags: int, number: int, payload: bytes) -> bytes:
     family, subsystem = NFPROTO_INET, 0
     if kind in (_BATCH_BEGIN, _BATCH_END):
         family, subsystem = _NFPROTO_UNSPEC, SUBSYS_NFTABLES
-    body = FAMILY_HEADER.pack(family, 0, subsystem) + payload
-    return HEADER.pack(HEADER.size + len(body), kind, flags | NLM_F_REQUEST, number, 0) + body
+    return netlink.message(kind, flags, FAMILY_HEADER.pack(family, 0, subsystem) + payload, number)
 
 
 def _elements(number: int, kind: Message, name: str, elements: bytes) -> bytes:
@@ -137,38 +136,16 @@ def _elements(number: int, kind: Message, name: str, elements: bytes) -> bytes:
     payload = (
         attribute(List.TABLE, TABLE.encode() + b"\0")
         + attribute(List.SET, name.encode() + b"\0")
-        + attribute(List.ELEMENTS | _NLA_F_NESTED, elements)
+        + attribute(List.ELEMENTS | NLA_F_NESTED, elements)
     )
     return message(SUBSYS_NFTABLES << 8 | kind, flags, number, payload)
 
 
 def _listed(content: bytes) -> bytes:
-    return attribute(_LIST_ELEMENT | _NLA_F_NESTED, content)
+    return attribute(_LIST_ELEMENT | NLA_F_NESTED, content)
 
 
 def _key(address: Address, port: int) -> bytes:
     # Each part of a concatenation fills whole 32-bit registers.
     value = address.packed + struct.pack(">Hxx", port)
-    return attribute(ElementPart.KEY | _NLA_F_NESTED, attribute(DATA_VALUE, value))
-
-
-def attribute(kind: int, payload: bytes) -> bytes:
-    """Return one attribute, padded."""
-    length = ATTRIBUTE.size + len(payload)
-    return ATTRIBUTE.pack(length, kind) + payload + bytes(aligned(length) - length)
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the attributes in *data*, types and payloads."""
-    offset = 0
-    while offset + ATTRIBUTE.size <= len(data):
-        length, kind = ATTRIBUTE.unpack_from(data, offset)
-        if length < ATTRIBUTE.size:
-            return
-        yield kind & _TYPE_MASK, data[offset + ATTRIBUTE.size : offset + length]
-        offset += aligned(length)
-
-
-def aligned(length: int) -> int:
-    """Return where the next message or attribute begins."""
-    return (length + 3) & ~3
+    return attribute(ElementPart.KEY | NLA_F_NESTED, attribute(DATA_VALUE, value))

@@ -16,8 +16,12 @@ from errno import ENOENT
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 from enforcer.core.sets import SETS
-from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
+from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
+    NETLINK_CAP_ACK,
     NETLINK_NETFILTER,
+    SOL_NETLINK,
+)
+from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     Message,
     Part,
     bare,
@@ -25,10 +29,6 @@ from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     full,
     transaction,
 )
-
-# linux/netlink.h, linux/netfilter.h
-_SOL_NETLINK = 270
-_NETLINK_CAP_ACK = 10
 
 # A message is one netlink attribute deep inside, of at most 65,535 bytes, and an
 # IPv6 element with the longest comment takes 180. Three messages of this many
@@ -62,7 +62,7 @@ class ElementSocket:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         # Or every error carries a copy of the message it is about.
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
         # As the kernel numbers it.
         self.port = int(self._socket.getsockname()[0])

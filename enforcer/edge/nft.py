@@ -12,6 +12,8 @@ from enforcer.errors import DatapathError
 _TIMEOUT_S = 60
 _NO_SUCH = "No such file or directory"
 _NOT_SUPPORTED = "not supported"
+# Of each line that is told: nft shows the whole rule, which may have thousands of networks.
+_SHOWN = 300
 
 
 def carry_out(text: str) -> None:
@@ -63,5 +65,5 @@ def _translated(what: str, stderr: str) -> DatapathError:
         hint = "run as root"
     elif _NO_SUCH in stderr or _NOT_SUPPORTED in stderr:
         hint = "the kernel may lack an nftables expression: run `enforcer check`"
-    words = " ".join(line.strip() for line in stderr.splitlines()[:2])
+    words = " ".join(line.strip()[:_SHOWN] for line in stderr.splitlines()[:2])
     return DatapathError(f"{what}: {words or 'no reason given'}", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from enforcer.edge import locks  # noqa: TID251 - it is held by them
+from enforcer.edge.locks import Holder  # noqa: TID251 - as above
 from enforcer.edge.own_files import (  # noqa: TID251 - what it is made of
     RuntimeDirError,
     file_status,
@@ -28,6 +30,7 @@ NETWORK_NAMESPACE = Path("/proc/self/ns/net")
 SOCKET = "control.sock"
 LOCK = "lock"
 RECORD = "attachments.json"
+LAST_WORDS = "opened.json"
 CGROUP = "cgroup"
 
 
@@ -40,16 +43,20 @@ class Attachments:
         program_ids: of the programs on it; twice as many while one instance takes over from
             another.
         resolvers: the trusted ones; the interfaces that face them have the DNS programs.
-        nonce: the mark that the ruleset accepts.
+        nonces: the marks that the ruleset accepts.
         table: digests of the parts of the nftables table as it was applied; None where
             none was yet.
+        networks: that the ruleset always permits.
+        led_out: indexes of the interfaces of default routes, or of the last that a family had.
     """
 
     cgroup: str
     program_ids: tuple[int, ...]
     resolvers: tuple[str, ...]
-    nonce: int
+    nonces: tuple[int, ...]
     table: Mapping[str, str] | None
+    networks: tuple[str, ...] = ()
+    led_out: tuple[int, ...] = ()
 
 
 class RuntimeDir:
@@ -83,10 +90,10 @@ class RuntimeDir:
         for path in (self.path / LOCK, namespace):
             held = self._locks.get(path)
             if held is None or not is_at(file_status(held), path):
-                self._locks[path] = _lock(path, owner=f"pid {os.getpid()}, {self.path}")
+                self._locks[path] = locks.lock(path, Holder(os.getpid(), str(self.path)))
                 if held is not None:
                     held.close()
-        _reap(self._namespaces)
+        locks.reap(self._namespaces)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -110,6 +117,17 @@ class RuntimeDir:
                 with contextlib.suppress(OSError):
                     path.unlink()
             lock.close()
+
+    def holder(self) -> Holder | None:
+        """Return who holds the directory; None where nobody says."""
+        return locks.holder(self.path / LOCK)
+
+    def elsewhere(self) -> Holder | None:
+        """Return who enforces in this network namespace with another directory, if any does."""
+        path = self._namespaces / str(NETWORK_NAMESPACE.stat().st_ino)
+        found = locks.holder(path)
+        other = found is not None and found.directory != str(self.path)
+        return found if other and locks.is_held(path) else None
 
     def record(self, attachments: Attachments) -> bool:
         """Remember *attachments* beyond the end of this process, for root alone.
@@ -149,10 +167,14 @@ class RuntimeDir:
             return Attachments(
                 cgroup=str(data["cgroup"]),
                 program_ids=tuple(map(int, data["program_ids"])),
-                resolvers=tuple(map(str, data["resolvers"])),
-                nonce=int(data["nonce"]),
-                # Version 0.1.0 recorded none.
+                resolvers=tuple(str(ipaddress.ip_address(each)) for each in data["resolvers"]),
+                # Version 0.1.0 recorded one, and none of the others.
+                nonces=tuple(map(int, data["nonces"] if "nonces" in data else [data["nonce"]])),
                 table=None if data.get("table") is None else dict(data["table"]),
+                networks=tuple(
+                    str(ipaddress.ip_network(each)) for each in data.get("networks", ())
+                ),
+                led_out=tuple(map(int, data.get("led_out", ()))),
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise RuntimeDirError(
@@ -160,55 +182,11 @@ class RuntimeDir:
             ) from exc
 
     def forget(self) -> None:
-        """Remove the record: nothing of ours is attached any more.
+        """Remove what is for a later instance: nothing of ours is attached any more.
 
         Raises:
             RuntimeDirError: it can't be removed.
         """
         with translated(self.path / RECORD):
-            (self.path / RECORD).unlink(missing_ok=True)
-
-
-def _lock(path: Path, owner: str) -> IO[str]:
-    """Lock the file at *path*, which the one who held it last may be about to remove."""
-    with translated(path):
-        while True:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            require_own(path.parent)
-            lock = open_own(path, os.O_RDWR | os.O_CREAT)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_at(file_status(lock), path):
-                    # For people: whoever is refused is told who it was.
-                    lock.truncate(0)
-                    lock.write(f"{owner}\n")
-                    lock.flush()
-                    return lock
-            except BlockingIOError as exc:
-                holder = lock.read().strip() or "unknown"
-                _abandon(lock)
-                raise RuntimeDirError(
-                    f"another enforcer runs here: {holder}",
-                    hint="stop it first; there is one for each network namespace"
-                    " and runtime directory",
-                ) from exc
-            except OSError:
-                _abandon(lock)
-                raise
-            _abandon(lock)
-
-
-def _reap(directory: Path) -> None:
-    """Remove the lock files in *directory* that nobody holds: of killed processes."""
-    for path in directory.iterdir():
-        with contextlib.suppress(OSError), open_own(path, os.O_RDWR) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # While it is locked, as in `release`.
-            if is_at(file_status(lock), path):
-                path.unlink()
-
-
-def _abandon(file: IO[str]) -> None:
-    """Close *file*; what could not be written to a full disk is not tried again."""
-    with contextlib.suppress(OSError):
-        file.close()
+            for name in (RECORD, LAST_WORDS):
+                (self.path / name).unlink(missing_ok=True)

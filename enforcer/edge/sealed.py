@@ -30,6 +30,8 @@ CHILD = (sys.executable, "-I", "-m", "enforcer.edge.sealed_child")
 TIMEOUT_S = 30.0
 KEY = struct.pack("=I", abi.SEALED_KEY)
 SO_PRIORITY = 12  # asm-generic/socket.h; the socket module has it from Python 3.12 on
+IP_PKTINFO = 8  # linux/in.h; the socket module has it from Python 3.15 on
+_PKTINFO = struct.Struct("=i8x")  # struct in_pktinfo, whose addresses are left to the kernel
 # Whose error says that no route leads there, of whatever type one is that does not.
 NO_ROUTE = frozenset(
     {
@@ -54,6 +56,7 @@ class SealedSockets:
 
     def __init__(self, program_fd: int, sealed: int, within: Path, priority: int) -> None:
         self._map = Map("sealed", sealed)
+        self._priority = priority
         self._sockets: dict[int, socket.socket] = {}
         try:
             directory = Path(tempfile.mkdtemp(prefix="enforcer.", dir=within))
@@ -83,8 +86,14 @@ class SealedSockets:
         """The families that the kernel has: 4, 6."""
         return tuple(self._sockets)
 
-    def open_connection(self, address: Address, port: int) -> Sent:
+    def open_connection(self, address: Address, port: int, by: int | None = None) -> Sent:
         """Send what would open a connection, and say what became of it.
+
+        Args:
+            address: where to.
+            port: likewise.
+            by: index of the interface to leave by, whether or not a route leads there, which
+                IPv4 alone puts up with; None: whichever a route leads by.
 
         Raises:
             DatapathError: the kernel does not say.
@@ -92,13 +101,15 @@ class SealedSockets:
         before = self._seen().packets
         number = 0
         try:
-            packet = opening(address, port)
-            self._sockets[address.version].sendto(packet, (str(address), 0))
+            ancillary = [(socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(by))] if by else ()
+            sender, to = self._sockets[address.version], (str(address), 0)
+            sender.sendmsg([opening(address, port)], ancillary, 0, to)
         except OSError as exc:
             number = exc.errno or 0
         seen = self._seen()
         if seen.packets != before:
-            return Sent(Fate.PASSED, seen.ifindex, seen.to.address())
+            judged = seen.priority != self._priority
+            return Sent(Fate.PASSED, seen.ifindex, seen.to.address(), judged)
         error = os.strerror(number) if number else "it is nowhere to be seen"
         if number == errno.EPERM:
             return Sent(Fate.STOPPED, error=error)

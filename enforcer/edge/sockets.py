@@ -6,9 +6,7 @@ namespaces of their own.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
-import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -16,18 +14,19 @@ from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import TCP, Connection, Destination
-from enforcer.edge.nfmessages import (  # noqa: TID251 - how messages are made
-    HEADER,
+from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     NLM_F_ACK,
-    NLM_F_REQUEST,
+    NLM_F_DUMP,
+    NLMSG_DONE,
     NLMSG_ERROR,
-    aligned,
+    message,
+    messages,
+    raise_unless_gone,
 )
 from enforcer.errors import DatapathError
 
-# linux/netlink.h, sock_diag.h
-_SOCK_DIAG, _NLM_F_DUMP, _NLMSG_DONE = 4, 0x300, 3
-_BY_FAMILY, _DESTROY = 20, 21
+_SOCK_DIAG = 4  # linux/netlink.h: NETLINK_SOCK_DIAG
+_BY_FAMILY, _DESTROY = 20, 21  # linux/sock_diag.h
 _READ = 1 << 16
 # The kernel answers from memory: nothing makes it wait.
 _TIMEOUT_S = 10.0
@@ -61,7 +60,8 @@ class _Socket:
 def end_connections(unwanted: Callable[[Connection], bool]) -> int:
     """Close the sockets of TCP connections that are *unwanted*.
 
-    A connection to a port that is listened on here was begun outside.
+    A connection to a port that is listened on here counts as begun outside; any user can
+    listen on that of a connection of his own (SO_REUSEPORT), so it may lead out as well.
 
     Returns: how many were closed.
 
@@ -83,27 +83,26 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
 
 
 def _connection(each: _Socket, served: set[int]) -> Connection:
-    begun_outside = each.local[1] in served
-    origin, (address, port) = (
-        (each.remote[0], each.local) if begun_outside else (each.local[0], each.remote)
-    )
-    return Connection(origin, Destination(address, TCP, port), assured=True)
+    here, there = (Destination(address, TCP, port) for address, port in (each.local, each.remote))
+    if each.local[1] in served:
+        return Connection(there.address, here, assured=True, perhaps=there)
+    return Connection(here.address, there, assured=True)
 
 
 def _listed(diag: socket.socket, states: int) -> Iterator[_Socket]:
     for family in (socket.AF_INET, socket.AF_INET6):
         request = _REQUEST.pack(family, TCP, 0, states) + bytes(_NAME_SIZE)
-        diag.send(_message(_BY_FAMILY, _NLM_F_DUMP, request))
+        diag.send(message(_BY_FAMILY, NLM_F_DUMP, request))
         yield from _answers(diag, family)
 
 
 def _answers(diag: socket.socket, family: int) -> Iterator[_Socket]:
     while True:
-        for kind, payload in _messages(diag.recv(_READ)):
-            if kind == _NLMSG_DONE:
+        for kind, payload in messages(diag.recv(_READ)):
+            if kind == NLMSG_DONE:
                 return
             if kind == NLMSG_ERROR:
-                _raise(payload)
+                raise_unless_gone(payload)
             else:
                 name = payload[_ANSWER.size : _ANSWER.size + _NAME_SIZE]
                 ports = _PORTS.unpack_from(name)
@@ -114,17 +113,10 @@ def _answers(diag: socket.socket, family: int) -> Iterator[_Socket]:
 
 def _close(diag: socket.socket, each: _Socket) -> None:
     request = _REQUEST.pack(each.family, TCP, 0, _CONNECTED) + each.name
-    diag.send(_message(_DESTROY, NLM_F_ACK, request))
-    for kind, payload in _messages(diag.recv(_READ)):
+    diag.send(message(_DESTROY, NLM_F_ACK, request))
+    for kind, payload in messages(diag.recv(_READ)):
         if kind == NLMSG_ERROR:
-            _raise(payload)
-
-
-def _raise(error: bytes) -> None:
-    number = -struct.unpack_from("=i", error)[0]
-    # One that is not there has ended by itself.
-    if number not in (0, errno.ENOENT):
-        raise OSError(number, os.strerror(number))
+            raise_unless_gone(payload)
 
 
 def _address(family: int, octets: bytes) -> Address:
@@ -132,15 +124,3 @@ def _address(family: int, octets: bytes) -> Address:
         return ipaddress.IPv4Address(octets[:4])
     found = ipaddress.IPv6Address(octets)
     return found.ipv4_mapped or found
-
-
-def _message(kind: int, flags: int, body: bytes) -> bytes:
-    return HEADER.pack(HEADER.size + len(body), kind, flags | NLM_F_REQUEST, 1, 0) + body
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset + HEADER.size <= len(data):
-        length, kind, _, _, _ = HEADER.unpack_from(data, offset)
-        yield kind, data[offset + HEADER.size : offset + length]
-        offset += max(aligned(length), HEADER.size)
