@@ -62,7 +62,14 @@ def bits_per_second(peer: Peer, place: str, streams: int, seconds: float) -> flo
     0.0 where the connection was refused.
     """
     namespace: Namespace = getattr(peer.net, place)
-    arguments = (f"--time={seconds:.0f}", f"--parallel={streams}", f"--port={IPERF_PORT}", "--json")
+    # Without pacing: BBR would measure the timers of this machine.
+    arguments = (
+        f"--time={seconds:.0f}",
+        f"--parallel={streams}",
+        f"--port={IPERF_PORT}",
+        "--congestion=cubic",
+        "--json",
+    )
     target = permitted_address(namespace)
     with on_the_machine():
         done = namespace.run(

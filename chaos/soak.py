@@ -33,8 +33,9 @@ SAMPLE_EVERY_S = 5.0
 CONTAINER_EVERY_S = 20.0
 RELOAD_EVERY_S = 45.0
 # At first what remembers addresses is filled to its bound (core/opened.py: two for each that
-# may be open): what grows after that has no bound.
-_REMEMBERED = 2 * MAX_LEARNED
+# may be open), and on until its table, which has a third more room, was laid out anew: what
+# grows after that has no bound.
+_REMEMBERED = 3 * MAX_LEARNED
 _FILL_RATE = 1000.0
 # Of the time, for what fills then: sets, maps, memory that is used again.
 _WARMING_UP = 0.25

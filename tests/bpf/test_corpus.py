@@ -55,7 +55,7 @@ def test_the_kernel_learns_what_user_space_would_open_and_no_more(parsers: Parse
 
 
 @pytest.mark.timeout(900)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(rng=st.randoms(use_true_random=False))
 def test_they_agree_on_what_hypothesis_thinks_of(parsers: Parsers, rng: Random) -> None:
     """The same, with messages that hypothesis steers and makes small."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -18,6 +19,11 @@ from enforcer.core.ruleset import FULL, Capabilities, compile_ruleset
 from tests.golden.golden import assert_golden
 
 GOLDEN = Path(__file__).parent / "ruleset"
+_INTERVAL = 0x4  # NFT_SET_INTERVAL
+_NAMELESS = (
+    "for file in protocols services; do"
+    " [ ! -e /etc/$file ] || mount --bind /dev/null /etc/$file || exit; done; "
+)
 
 # What each case differs in from the first.
 FULL_CASE: dict[str, Any] = {
@@ -38,6 +44,7 @@ FULL_CASE: dict[str, Any] = {
 CASES: dict[str, dict[str, Any]] = {
     "full": {},
     "audit": {"mode": Mode.AUDIT},
+    "audit-without-counter": {"mode": Mode.AUDIT, "capabilities": replace(FULL, counter=False)},
     "without-ct": {"capabilities": replace(FULL, ct=False)},
     "without-ct-label": {"capabilities": replace(FULL, ct_label=False)},
     "without-reject": {"capabilities": replace(FULL, reject=False)},
@@ -88,12 +95,28 @@ def test_every_file_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nft_accepts_the_ruleset(name: str) -> None:
-    """The kernel and nft take the text, also over the table it replaces."""
+def test_no_set_is_of_intervals(name: str) -> None:
+    """The kernel fills those when packets have come to the chains: see core/networks.py."""
     unshare = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
     text = (GOLDEN / f"{name}.nft").read_text(encoding="utf-8")
+    argv = (*unshare, "nft", "-c", "--debug=netlink", "-f", "-")
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=True)
+    flags = re.findall(r"^(?!inet )\S+ enforcer ([0-9a-f]+)", done.stdout, re.MULTILINE)
+    assert flags
+    assert not [each for each in flags if int(each, 16) & _INTERVAL]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("nameless", [False, True], ids=["with names", "without"])
+def test_nft_accepts_the_ruleset(name: str, *, nameless: bool) -> None:
+    """The kernel and nft take the text, also over the table it replaces.
+
+    Also on a machine that has no names of protocols and ports: there nothing was enforced.
+    """
+    unshare = ("unshare", "-nm") if os.geteuid() == 0 else ("unshare", "-rnm")
+    text = (GOLDEN / f"{name}.nft").read_text(encoding="utf-8")
+    hide = _NAMELESS if nameless else ""
     for script in ("nft -c -f -", "nft -f - && nft list ruleset | nft -c -f -"):
-        done = subprocess.run(
-            (*unshare, "sh", "-c", script), input=text, capture_output=True, text=True, check=False
-        )
+        argv = (*unshare, "sh", "-c", hide + script)
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")

@@ -140,7 +140,7 @@ DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWE
 UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
 UNJUDGED = replace(WHOLE, table=replace(TABLE, missing=("output",)))
 FLUSHED = replace(
-    WHOLE, table=replace(TABLE, passing=("output",)), edited=("chain output", "set networks4")
+    WHOLE, table=replace(TABLE, passing=("output",)), edited=("chain output", "set resolvers4")
 )
 EDITED = replace(WHOLE, edited=("chain destinations",))
 UNPLUGGED = replace(WHOLE, network=replace(WHOLE.network, defaults=frozenset(), facing={}))

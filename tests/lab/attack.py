@@ -207,6 +207,21 @@ def segment_routing(via: str, address: str) -> None:
         _connect(address, sock)
 
 
+def led_on(via: str, address: str) -> None:
+    """Connect to *via*, and send what is to be led on to *address* from there."""
+    family = _family(via)
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        _connect(via, sock)
+        hops = ip_address(via).packed, ip_address(address).packed
+        if family == socket.AF_INET:
+            option = struct.pack("!BBBB4s4s", 1, 131, 11, 4, *hops)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, option)
+        else:
+            header = struct.pack("!BBBBBBH16x16s16s", 0, 6, 4, 2, 2, 0, 0, *hops[::-1])
+            sock.setsockopt(socket.IPPROTO_IPV6, _ROUTING_OPTION, header)
+        sock.sendall(b"secret")
+
+
 def connected_again(first: str, address: str, how: str = "plain") -> None:
     """Connect to *first*, let go, and connect the same socket to *address*."""
     family = _family(first)

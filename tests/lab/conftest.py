@@ -64,6 +64,13 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
+def world(lab: Lab) -> Topology:
+    """Return the namespaces of `lab`; servers of the world have addresses by route only."""
+    lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
+    return lab.net
+
+
+@pytest.fixture
 def policy() -> str:
     """Return a policy that permits one registry and the zone of fresh addresses."""
     return POLICY

@@ -55,9 +55,15 @@ class Containers:
         done = self.run(_PYTHON, _SCRIPTS / "client.py", zone, *options)
         return client.Connections(**json.loads(done.stdout))
 
-    def attempts(self, host: str, port: int = 443) -> tuple[connect.Attempt, ...]:
-        """Do as :func:`connect.attempts` does."""
-        done = self.run(_PYTHON, _SCRIPTS / "connect.py", host, str(port), "tcp")
+    def attempts(
+        self, host: str, port: int = 443, *, within: str = ""
+    ) -> tuple[connect.Attempt, ...]:
+        """Do as :func:`connect.attempts` does, in a new container or *within* one that runs."""
+        argv = (_PYTHON, _SCRIPTS / "connect.py", host, str(port), "tcp")
+        if within:
+            done = self.docker.namespace.run(*self.docker.command("exec", within, *argv))
+        else:
+            done = self.run(*argv)
         return tuple(connect.Attempt(**attempt) for attempt in json.loads(done.stdout))
 
     def _command(self, *options: str, argv: tuple[str | Path, ...]) -> tuple[str | Path, ...]:

@@ -14,7 +14,7 @@ Endpoint: TypeAlias = tuple[str, int]  # an address and a port
 
 IPV6_FREEBIND = 78  # linux/in6.h; Python has no name for it
 
-_ACK, _PUSH = 0x10, 0x08
+_ACK, _PUSH, _SYN = 0x10, 0x08, 0x02
 
 
 def forge_datagram(
@@ -29,10 +29,19 @@ def forge_segment(
     namespace: Namespace, source: Endpoint, target: Endpoint, sequence: int, payload: bytes
 ) -> None:
     """Send *payload* in a TCP segment from *source*, whoever has that address."""
-    ports = struct.pack("!HH", source[1], target[1])
-    rest = struct.pack("!IIBBHHH", sequence, 1, 5 << 4, _ACK | _PUSH, 65535, 0, 0)
-    body = ports + rest + payload
+    body = _segment(source, target, (sequence, 1), _ACK | _PUSH) + payload
     _forge(namespace, source[0], target[0], socket.IPPROTO_TCP, body, checksum_at=16)
+
+
+def forge_first_segment(namespace: Namespace, source: Endpoint, target: Endpoint) -> None:
+    """Send the segment that begins a TCP connection from *source*, whoever has that address."""
+    body = _segment(source, target, (1, 0), _SYN)
+    _forge(namespace, source[0], target[0], socket.IPPROTO_TCP, body, checksum_at=16)
+
+
+def _segment(source: Endpoint, target: Endpoint, numbers: tuple[int, int], flags: int) -> bytes:
+    ports = struct.pack("!HH", source[1], target[1])
+    return ports + struct.pack("!IIBBHHH", *numbers, 5 << 4, flags, 65535, 0, 0)
 
 
 def _forge(

@@ -20,7 +20,7 @@ from enforcer.core.table import TableState
 from enforcer.edge.firewall import Firewall
 from tests.lab.namespace import Namespace
 from tests.lab.sink import Sink
-from tests.lab.topology import Topology, topology
+from tests.lab.topology import UPLINK, Topology, topology
 
 NONCE = 0xBEEF0001
 PROBE = 0xBEEF0002
@@ -62,7 +62,7 @@ class Host:
             "nonces": (NONCE,),
             "probe": PROBE,
             "exempt": DEFAULT_EXEMPT,
-            "uplinks": (),
+            "uplinks": (UPLINK,),
             "capabilities": FULL,
         }
         self.apply(compile_ruleset(**{**parts, **changes}, elements=elements))
@@ -148,9 +148,25 @@ def connect(
     return namespace.call(attempt)
 
 
-def listener(namespace: Namespace, address: str, port: int) -> socket.socket:
-    """Return a listening TCP socket of *namespace*."""
-    made = namespace.call(lambda: socket.create_server((address, port), family=family(address)))
+def listener(
+    namespace: Namespace, address: str, port: int, *, shared: bool = False
+) -> socket.socket:
+    """Return a listening TCP socket of *namespace*, which many can try before one is accepted.
+
+    Args:
+        namespace: where.
+        address: of the socket.
+        port: likewise.
+        shared: with other sockets of the user, if they share it too.
+    """
+    made = namespace.call(
+        lambda: socket.create_server(
+            (address, port),
+            family=family(address),
+            backlog=socket.SOMAXCONN,
+            reuse_port=shared,
+        )
+    )
     made.settimeout(2)
     return made
 

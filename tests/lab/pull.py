@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.namespace import CommandFailed
+from tests.lab.patience import PATIENCE
 from tests.lab.wait import until
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tests.lab.namespace import Namespace
 
 _START_TIMEOUT_S = 30
+# Without reject it tries for minutes, and is ended before whoever waits for it gives up.
+_SKOPEO_TIMEOUT_S = 20
 # Whatever its options say, dockerd keeps a key and a directory of sockets there. Its
 # containers' cgroups are made below its own, which is all of the hierarchy that it sees.
 _WITHOUT_TRACES = """
@@ -53,7 +56,8 @@ def _timed(namespace: Namespace, *argv: str | Path, ca: Path) -> Pull:
 def skopeo(namespace: Namespace, image: str, ca: Path) -> Pull:
     """Pull *image*, all layers of it, into a new directory."""
     target = namespace.directory / f"pull-{time.monotonic_ns()}"
-    command = ("skopeo", "--insecure-policy", "copy", "--quiet")
+    bound = f"--command-timeout={_SKOPEO_TIMEOUT_S * PATIENCE:.0f}s"
+    command = ("skopeo", "--insecure-policy", bound, "copy", "--quiet")
     return _timed(namespace, *command, f"docker://{image}", f"dir:{target}", ca=ca)
 
 

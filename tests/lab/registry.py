@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
+import threading
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import trustme
@@ -31,11 +35,13 @@ class Registry:
     Attributes:
         addresses: one of each family; port 443 of them is the registry.
         port: where its process listens; not for clients.
+        layers: the host that it sends its clients to for layers, as most do; None: itself.
     """
 
     name: str
     addresses: tuple[str, str]
     port: int
+    layers: Registry | None = None
 
     @property
     def image(self) -> str:
@@ -45,6 +51,9 @@ class Registry:
 
 ALLOWED = Registry("registry.allowed.test", ("198.18.0.10", "2001:db8::10"), 5010)
 DENIED = Registry("registry.denied.test", ("198.18.0.20", "2001:db8::20"), 5020)
+# By the names of a preset, in a world without the Internet.
+LAYERS = Registry("pkg-containers.githubusercontent.com", ("198.18.0.31", "2001:db8::31"), 5031)
+GHCR = Registry("ghcr.io", ("198.18.0.30", "2001:db8::30"), 5030, LAYERS)
 
 
 @dataclass(frozen=True)
@@ -63,14 +72,21 @@ class Registries:
 @contextlib.contextmanager
 def serving_registries(lab: Lab) -> Iterator[Registries]:
     """Run both registries in the lab's world until the block ends."""
-    directory = lab.net.directory / "registries"
+    with serving(lab, ALLOWED, DENIED) as ca:
+        yield Registries(ca)
+
+
+@contextlib.contextmanager
+def serving(lab: Lab, *registries: Registry) -> Iterator[Path]:
+    """Run *registries* in the lab's world until the block ends; yield the CA's PEM file."""
+    directory = lab.net.directory / f"registries-{registries[0].port}"
     directory.mkdir()
     authority = trustme.CA()
     ca = directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     write_layout(directory / "image")
     with contextlib.ExitStack() as stack:
-        for registry in (ALLOWED, DENIED):
+        for registry in registries:
             files = directory / registry.name
             files.mkdir()
             certificate = authority.issue_cert(registry.name)
@@ -81,7 +97,9 @@ def serving_registries(lab: Lab) -> Iterator[Registries]:
             process = stack.enter_context(lab.net.world.popen(*serve, stdout=log, stderr=log))
             stack.callback(process.kill)
             _redirect(lab.net.world, registry)
-        for registry in (ALLOWED, DENIED):
+            if registry.layers is not None:
+                stack.enter_context(_serving_layers(lab, registry.layers, files, authority))
+        for registry in registries:
             _await_listening(lab.net.world, registry)
             lab.net.world.run(
                 "skopeo",
@@ -94,16 +112,56 @@ def serving_registries(lab: Lab) -> Iterator[Registries]:
                 f"docker://{registry.image}",
                 env={"SSL_CERT_FILE": str(ca)},
             )
-        yield Registries(ca)
+        yield ca
+
+
+@contextlib.contextmanager
+def _serving_layers(
+    lab: Lab, layers: Registry, files: Path, authority: trustme.CA
+) -> Iterator[None]:
+    """Serve what a registry has stored in *files*."""
+    key = files / "layers.pem"
+    authority.issue_cert(layers.name).private_key_and_cert_chain_pem.write_to_path(str(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(key)
+    serve = partial(_Layers, directory=str(files / "storage"))
+    # A socket belongs to the namespace that it is made in.
+    listener = lab.net.world.call(
+        lambda: socket.create_server(
+            ("::", layers.port), family=socket.AF_INET6, dualstack_ipv6=True
+        )
+    )
+    server = ThreadingHTTPServer(("", 0), serve, bind_and_activate=False)
+    server.socket.close()
+    server.socket = context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    _redirect(lab.net.world, layers)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Layers(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def _config(registry: Registry, files: Path) -> str:
     """Return the configuration of docker-registry, as JSON, which is YAML."""
+    redirect = []
+    if registry.layers is not None:
+        options = {"baseurl": f"https://{registry.layers.name}/"}
+        redirect = [{"name": "redirect", "options": options}]
     return json.dumps(
         {
             "version": "0.1",
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(files / "storage")}},
+            "middleware": {"storage": redirect},
             "http": {
                 "addr": f":{registry.port}",
                 "tls": {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 NOBODY = 65534
 # By how they are started: what their process is called.
 HELPERS = {"slirp4netns": "slirp4netns", "pasta": "passt"}
+# By `./dev setup`, where the release has it.
+_UNPACKED = Path(__file__).parents[2] / ".unpacked" / "usr" / "bin"
 _TIMEOUT_S = 30
 _WAIT = 'echo ready; read go; exec "$0" "$@"'
+
+
+def program(helper: str) -> str | None:
+    """Return the path of *helper*, if it is there."""
+    return shutil.which(helper, path=f"{os.environ['PATH']}:{_UNPACKED}")
 
 
 def command(helper: str, address: str) -> tuple[str, ...]:
@@ -28,7 +36,9 @@ def command(helper: str, address: str) -> tuple[str, ...]:
     script = str(Path(__file__).with_name("connect.py"))
     attempt = (sys.executable, script, address, "443", "tcp")
     if helper == "pasta":
-        return (helper, "--config-net", "--foreground", "--quiet", "--", *attempt)
+        found = program(helper)
+        assert found is not None
+        return (found, "--config-net", "--foreground", "--quiet", "--", *attempt)
     return (sys.executable, __file__, *attempt)
 
 

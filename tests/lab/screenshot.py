@@ -86,9 +86,8 @@ def shape(svg: str) -> list[str]:
     return [" ".join(VARIES.sub("0", text).split()) for text in texts]
 
 
-def main() -> None:
-    """Write the picture to the path that is the one argument."""
-    path = Path(sys.argv[1])
+def taken() -> str:
+    """Return the picture of a daemon that denied, in a lab of its own."""
     with new_lab() as lab, serving_registries(lab) as registries:
         lab.nameserver.fresh(ZONE)
         with running(lab.net, POLICY) as enforcer:
@@ -99,12 +98,22 @@ def main() -> None:
                 return hosts >= {registries.denied.name, *OTHERS}
 
             until(all_told, TOLD_WITHIN_S, "the denials")
-            svg = picture(screen(lab, enforcer))
+            return picture(screen(lab, enforcer))
+
+
+def keep(path: Path, svg: str) -> bool:
+    """Write *svg* to *path*, unless what is there shows the same; return whether it was written."""
     if path.exists() and shape(path.read_text("utf-8")) == shape(svg):
-        print(f"{path} shows the same already")
-        return
+        return False
     path.write_text(svg, encoding="utf-8")
-    print(f"{path} is new: look at it")
+    return True
+
+
+def main() -> None:
+    """Write the picture to the path that is the one argument."""
+    path = Path(sys.argv[1])
+    new = keep(path, taken())
+    print(f"{path} is new: look at it" if new else f"{path} shows the same already")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tests.lab.connect import attempt
 from tests.lab.daemon import running
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
+from tests.lab.tier import is_note_of_tier
 from tests.lab.topology import BRIDGE
 from tests.lab.wait import until
 
@@ -89,7 +90,8 @@ def test_a_bridge_with_a_port_that_leads_out_is_guarded(lab: Lab) -> None:
         status = enforcer.status()
         roles = {each["name"]: each["role"] for each in status["interfaces"]}
         assert (roles["br-out"], roles[BRIDGE]) == ("guarded", "exempt")
-        assert status["platform"]["notes"] == [
+        notes = [note for note in status["platform"]["notes"] if not is_note_of_tier(note)]
+        assert notes == [
             "br-out is guarded in spite of its name: card is a port of it, and no container's"
         ]
         host.ip("link del card")
@@ -154,3 +156,20 @@ def test_a_resolver_among_containers_is_told(lab: Lab) -> None:
         # Those that it asks, at the uplink, are out of its neighbours' reach.
         enforcer.put_in_force(f"{POLICY}resolvers: [10.77.0.1]\n")
         assert enforcer.status()["healthy"]
+
+
+@pytest.mark.parametrize(("first", "told"), [(53, True), (54, False)])
+def test_a_resolver_that_any_user_can_take_the_place_of_is_told(
+    lab: Lab, first: int, *, told: bool
+) -> None:
+    """Where the port of DNS is not root's alone, as rootless containers may have it."""
+    net = lab.net
+    net.host.sysctl(f"net.ipv4.ip_unprivileged_port_start={first}")
+    net.host.resolv_conf.write_text("nameserver 127.0.0.53\n")
+    text = "any user can answer in the name of resolver 127.0.0.53, which is on this machine"
+    with (
+        lab.nameserver.serving(net.host, "127.0.0.53"),
+        running(net, POLICY) as enforcer,
+    ):
+        problems = [problem["text"] for problem in enforcer.status()["problems"]]
+        assert problems == ([text] if told else [])

@@ -8,11 +8,13 @@ import subprocess
 
 import pytest
 
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
+
+NOBODY = 65534
 
 
 def test_a_storm_of_hangups_is_a_few_reloads(enforcer: Enforcer) -> None:
@@ -58,6 +60,30 @@ def test_status_of_a_daemon_that_hangs_comes_from_the_kernel(enforcer: Enforcer)
     assert "enforcing without the daemon: still learning, still denying" in done.stdout
     assert "the daemon is there and does not answer" in done.stdout
     until(lambda: enforcer.status()["healthy"], 20, "the daemon to go on")
+
+
+def test_off_of_a_daemon_that_hangs_says_how_to_end_it(lab: Lab, policy: str) -> None:
+    """It waited two minutes, and then had the machine's opener restart what closes it."""
+    with running(lab.net, policy) as enforcer:
+        enforcer.process.send_signal(signal.SIGSTOP)
+        done = enforcer.cli("off", check=False)
+        assert done.returncode == 1
+        assert f"nothing was removed; end it: kill -9 {enforcer.process.pid}, then" in done.stderr
+        enforcer.kill()
+        assert enforcer.cli("off").returncode == 0
+
+
+def test_another_user_is_told_what_takes_root(shared_lab: Lab, policy: str) -> None:
+    """Where no daemon runs: what nft says to him is no answer, and the kernel may enforce yet."""
+    enforcer = Enforcer(shared_lab.net, policy, "never")
+    off = enforcer.cli("off", check=False, user=NOBODY)
+    assert off.stderr == (
+        "enforcer: off removes what is in the kernel and needs root (hint: use sudo)\n"
+    )
+    status = enforcer.cli("status", check=False, user=NOBODY)
+    assert (off.returncode, status.returncode) == (1, 3)
+    assert "no enforcer listens" in status.stderr
+    assert "(hint: sudo enforcer status reads from the kernel" in status.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "check"])

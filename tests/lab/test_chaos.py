@@ -50,6 +50,7 @@ def unmet(outcome: Outcome) -> list[str]:
     return [f"{each.figure}: {each.measured}" for each in right(outcome) if not each.met]
 
 
+@pytest.mark.needs("reject")
 @pytest.mark.timeout(240)
 def test_nothing_passes_and_nothing_fails_whatever_happens() -> None:
     """But for what an event itself cut, until that was seen whole again."""

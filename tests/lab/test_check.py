@@ -28,6 +28,7 @@ from enforcer.kernel_checks import (
     nftables,
     perf_events,
     scratch,
+    seal,
     sock_destroy,
     sock_ops,
     suite,
@@ -50,6 +51,7 @@ PROBES = [
     tc,
     sock_ops,
     connect,
+    seal,
     perf_events,
     cgroup2,
     nftables,
@@ -131,7 +133,7 @@ def test_root_without_bpf_is_told_which_capability_it_lacks() -> None:
     found = examined(prefix=("setpriv", f"--inh-caps={lacking}", f"--bounding-set={lacking}"))
     assert found["bpf"]["outcome"] == "inconclusive"
     assert "it takes CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN" in found["bpf"]["detail"]
-    for check in ("bpf-maps", "bpf-loops", "bpf-tc", "bpf-sock-ops", "bpf-connect"):
+    for check in ("bpf-maps", "bpf-loops", "bpf-tc", "bpf-sock-ops", "bpf-connect", "bpf-seal"):
         assert found[check]["outcome"] == "inconclusive"
         assert found[check]["detail"] == "not tried without bpf"
 
@@ -315,7 +317,7 @@ def test_checks_leave_no_bpf_objects() -> None:
     kept = bpf_objects.new_map("enforcer_kept")
     assert "enforcer_kept" in bpf_objects.names()
     os.close(kept)
-    for check in (bpf, maps, loops, tc, sock_ops, connect):
+    for check in (bpf, maps, loops, tc, sock_ops, connect, seal):
         assert check.check().outcome is Outcome.SUPPORTED
 
     def gone() -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.asking import ask_both, await_held, held, is_open
+from enforcer.edge.runtime import LAST_WORDS
+from tests.lab.asking import ask, ask_both, await_held, held, is_open
 from tests.lab.conftest import FRESH_ZONE
 from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import connected, goes_on
 from tests.lab.lab import Lab
+from tests.lab.patience import PATIENCE
 from tests.lab.test_threats_daemon import is_closed
 from tests.lab.test_threats_upgrade import Prober
 from tests.lab.topology import RESOLVERS
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
@@ -123,3 +127,59 @@ def test_nothing_fails_and_nothing_passes_while_it_starts_again(
             restart(enforcer, POLICY)
     assert prober.outcomes == {"ECONNREFUSED"}
     assert prober.permitted == {(5, 0)}
+
+
+def test_a_network_that_the_new_policy_does_not_have_ends(lab: Lab, enforcer: Enforcer) -> None:
+    """What it permitted ends with it, though the policy changed while there was no daemon."""
+    networks = 'networks: ["198.18.66.0/24", "198.18.68.0/24", "2001:db8:66::/48"]\n'
+    kept = 'networks: ["198.18.68.0/24"]\n'
+    lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
+    enforcer.put_in_force(POLICY + networks)
+    with (
+        connected(lab.net.host, lab.net.world, "198.18.66.1", PORT) as four,
+        connected(lab.net.host, lab.net.world, "2001:db8:66::1", PORT) as six,
+        connected(lab.net.host, lab.net.world, "198.18.68.1", PORT) as permitted,
+    ):
+        restart(enforcer, POLICY + networks)
+        assert all(map(goes_on, (four, six, permitted)))
+        restart(enforcer, POLICY + kept)
+        assert [goes_on(each) for each in (four, six, permitted)] == [False, False, True]
+
+
+def short_lived(*zones: str) -> str:
+    """Return a policy of *zones*, whose addresses live for ten seconds."""
+    hosts = "".join(f'  - {{host: "*.{zone}", ports: [{PORT}]}}\n' for zone in zones)
+    return f"version: 1\norganization: lab\ndns: {{min_ttl: 10, grace: 0}}\nhosts:\n{hosts}"
+
+
+@pytest.mark.parametrize("when", ["while it is down", "by a reload"])
+def test_a_connection_older_than_its_address_ends_with_its_host(
+    lab: Lab, enforcer: Enforcer, when: str
+) -> None:
+    """Also where the host goes from the policy after a restart, which knew of no such address.
+
+    What another wildcard had open goes on, as old as it is.
+    """
+    host, world, both = lab.net.host, lab.net.world, short_lived("kept.test", "gone.test")
+    names = {"old.kept.test": "198.18.66.1", "old.gone.test": "198.18.66.2"}
+    enforcer.put_in_force(both)
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for name, address in names.items():
+            lab.nameserver.add(name, address, ttl_s=1)
+            ask(host, RESOLVERS[0], name)
+            await_held(enforcer, name, address)
+            connections.append(stack.enter_context(connected(host, world, address, PORT)))
+        for name in names:
+            until(lambda name=name: not held(enforcer, name), 40, "its end")  # type: ignore[misc]
+        enforcer.process.terminate()
+        enforcer.process.wait(20 * PATIENCE)
+        if when == "by a reload":
+            enforcer.start()
+            assert all(map(goes_on, connections))
+            enforcer.put_in_force(short_lived("kept.test"))
+        else:
+            enforcer.policy_file.write_text(short_lived("kept.test"))
+            enforcer.start()
+        assert [goes_on(each) for each in connections] == [True, False]
+        assert not (enforcer.runtime_dir / LAST_WORDS).exists()

@@ -88,7 +88,10 @@ def cgroup(root: Path, path: str) -> Iterator[Path]:
             each.rmdir()
 
 
-@pytest.mark.parametrize("where", ["host", "container"])
+# Without reject each connection of a container takes as long as it waits for an answer.
+@pytest.mark.parametrize(
+    "where", ["host", pytest.param("container", marks=pytest.mark.needs("reject"))]
+)
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_process_is_told_with_what_it_belongs_to(
     shared_lab: Lab, enforcer: Enforcer, where: str, kind: str

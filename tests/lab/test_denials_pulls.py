@@ -47,8 +47,12 @@ def test_a_refused_pull_is_told(
 
 def test_a_container_of_docker_is_told_by_its_id(lab: Lab) -> None:
     """And by its own program, as its mount namespace has it."""
-    with running(lab.net, POLICY) as enforcer, containers(lab.net.host) as network:
-        network.attempts(DENIED.name)
+    with (
+        running(lab.net, POLICY) as enforcer,
+        containers(lab.net.host) as network,
+        network.serving("puller", 80),  # so that it is there when it is asked about
+    ):
+        network.attempts(DENIED.name, within="puller")
         for address in DENIED.addresses:
             (denial,) = told(enforcer, address)
             assert (denial["host"], denial["process"]) == (DENIED.name, "python3")

@@ -8,6 +8,7 @@ from tests.lab.asking import ask, await_held, await_open, held, is_open
 from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import Host, connected
 from tests.lab.lab import Lab
+from tests.lab.tier import refused
 from tests.lab.topology import RESOLVERS
 
 pytestmark = pytest.mark.root
@@ -65,7 +66,7 @@ def test_an_address_of_two_hosts_outlives_one_of_them(shared: Lab, address: str)
             pass
         reloaded(enforcer, policy("registry.allowed.test:9000"))
         assert comment(shared, address, 9000) == ""
-        with pytest.raises(ConnectionRefusedError), connected(net.host, net.world, address, 9000):
+        with pytest.raises(refused()), connected(net.host, net.world, address, 9000):
             pass
 
 

@@ -151,7 +151,7 @@ def test_a_second_resolver_stands_in_for_a_dead_one(named: Lab) -> None:
     with running(named.net, policy("10.77.0.99", RESOLVERS[1])) as enforcer:
         until(lambda: held(enforcer, NAME), 15, "the name to be looked up")
         assert is_open(named.net.host, ADDRESS)
-        assert enforcer.status()["healthy"]
+        until(lambda: enforcer.status()["healthy"], 15, "health")
 
 
 def test_an_ipv6_resolver_alone_is_enough(named: Lab) -> None:

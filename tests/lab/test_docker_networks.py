@@ -14,6 +14,7 @@ from tests.lab.containers import Containers, containers
 from tests.lab.daemon import running
 from tests.lab.lab import Lab, new_lab
 from tests.lab.registry import ALLOWED, DENIED
+from tests.lab.tier import refusal
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -38,7 +39,7 @@ def network(docker_lab: Lab) -> Iterator[Containers]:
 
 def outcomes(network: Containers, host: str, port: int = 443) -> dict[str, str]:
     """Return what comes of each address of *host*."""
-    return {each.address: each.outcome for each in network.attempts(host, port)}
+    return {each.address: refusal(each.outcome) for each in network.attempts(host, port)}
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -22,6 +22,7 @@ from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import DENIED
 from tests.lab.test_network_changes import cpu_s
+from tests.lab.tier import refusal
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -34,7 +35,7 @@ FLUSHED = "the table itself"
 
 def is_closed(lab: Lab) -> bool:
     """Tell whether the registry that is not permitted is refused; without a process of its own."""
-    return connect(lab.net.host, DENIED.addresses[0]) == "ECONNREFUSED"
+    return refusal(connect(lab.net.host, DENIED.addresses[0])) == "ECONNREFUSED"
 
 
 def repaired(enforcer: Enforcer, told: str) -> int:
@@ -124,6 +125,7 @@ def storm(namespace: Namespace) -> Iterator[Callable[[], int]]:
             tool.kill()
 
 
+@pytest.mark.needs("reject")
 def test_a_storm_of_commits_keeps_nothing_from_its_work(
     shared_lab: Lab, enforcer: Enforcer
 ) -> None:

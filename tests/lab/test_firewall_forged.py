@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from enforcer.core.interfaces import DEFAULT_EXEMPT, LOOPBACK
 from enforcer.core.ruleset import FULL
 from tests.lab.guarded import Host
 from tests.lab.namespace import Namespace
@@ -155,14 +156,21 @@ def arrivals(world: Namespace, version: int) -> Iterator[Callable[[], bool]]:
     "way",
     [answered, refused, exceeded, reset, reset_to_an_answer, reset_to_an_end, reset_to_nonsense],
 )
+@pytest.mark.parametrize(
+    "exempt", [DEFAULT_EXEMPT, (LOOPBACK,)], ids=["bridge-of-a-known-name", "of-another"]
+)
 def test_nothing_goes_to_a_source_that_was_forged(
-    net: Topology, host: Host, version: int, way: Callable[[int], Iterator[bytes]]
+    net: Topology,
+    host: Host,
+    version: int,
+    way: Callable[[int], Iterator[bytes]],
+    exempt: tuple[str, ...],
 ) -> None:
     """Neither a forged answer, nor what the machine itself says to whoever asked."""
     networks = tuple(map(ip_network, PERMITTED))
     for capabilities, gets_out in ((TRUSTING, True), (FULL, False)):
         net.host.run("conntrack", "-F")
-        host.enforce(capabilities=capabilities, networks=networks)
+        host.enforce(capabilities=capabilities, networks=networks, exempt=exempt)
         with arrivals(net.world, version) as arrived:
             for packet in way(version):
                 _send(net.container, packet, BRIDGE_OWN[version])

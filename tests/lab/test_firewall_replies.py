@@ -16,9 +16,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from enforcer.core.interfaces import DEFAULT_EXEMPT, LOOPBACK
 from enforcer.core.ruleset import FULL
 from tests.lab.forge import forge_datagram
-from tests.lab.guarded import Host, connected, element, udp
+from tests.lab.guarded import Host, connected, element, goes_on, udp
 from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
 from tests.lab.topology import BRIDGE, Topology
@@ -151,3 +152,14 @@ def test_a_live_connection_of_a_container_outlives_its_element(
         host.firewall.delete([(ip_address(address), 8443)])
         client.send(b"still there")
         assert server.recv(100) == b"still there"
+
+
+@both_families
+@pytest.mark.parametrize("exempt", [DEFAULT_EXEMPT, (LOOPBACK,)], ids=["exempt", "guarded"])
+def test_containers_are_answered(
+    net: Topology, host: Host, version: int, exempt: tuple[str, ...]
+) -> None:
+    """By the machine, also behind a bridge of which nobody knows the name."""
+    host.enforce(exempt=exempt)
+    with connected(net.container, net.host, OWN[version], PORT) as ends:
+        assert goes_on(ends)

@@ -43,6 +43,7 @@ def test_never_seen_addresses_are_reached_at_once(
     assert shared_lab.sink.syns() == dict.fromkeys(((a, 443) for a in given), 1)
 
 
+@pytest.mark.needs("reject")
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("client", FROM)
 def test_without_the_inline_path_first_connections_fail(

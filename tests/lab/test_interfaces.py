@@ -264,6 +264,7 @@ def test_packets_that_begin_like_ethernet_are_read_as_what_they_are(
             resolvers_are(enforcer, *RESOLVERS)
 
 
+@pytest.mark.needs("reject")
 def test_the_name_of_a_bridge_decides_what_leaves_by_it(lab: Lab, enforcer: Enforcer) -> None:
     """Renamed, what leaves by it is judged; named like a container's bridge again, it is not."""
     host, container = lab.net.host, lab.net.container

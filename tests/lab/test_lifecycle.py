@@ -213,6 +213,8 @@ def test_a_long_answer_is_not_looked_up_for_ever(lab: Lab, policy: str) -> None:
         assert asked < 20
 
 
+# Without reject connections are judged by more than the programs and the ruleset.
+@pytest.mark.needs("reject")
 def test_sighup_puts_another_policy_in_force(lab: Lab, policy: str) -> None:
     """After a reload the new policy's registry is open and the old one's is closed."""
     with running(lab.net, policy) as enforcer:

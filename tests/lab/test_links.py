@@ -55,17 +55,22 @@ def with_filters(host: Namespace, use: Callable[[Filters], T]) -> T:
     return host.call(call)
 
 
-def network(host: Namespace, *resolvers: str) -> Network:
-    """Return the network of *host* as seen from *resolvers*."""
+def network(host: Namespace, *resolvers: str, led_out: Collection[int] = ()) -> Network:
+    """Return the network of *host* as seen from *resolvers*, after *led_out* led out."""
 
     def call() -> Network:
-        links = Links()
+        links = Links(led_out)
         try:
             return links.network(map(ip_address, resolvers))
         finally:
             links.close()
 
     return host.call(call)
+
+
+def uplinks(seen: Network) -> set[str]:
+    """Return the names of the interfaces of default routes."""
+    return {each.name for each in seen.interfaces if each.index in seen.defaults}
 
 
 def interface(host: Namespace, name: str) -> Interface:
@@ -277,20 +282,62 @@ def test_routes_that_somebody_gave_are_not_advertised_ones(host: Namespace) -> N
 
 def test_default_routes_are_found(host: Namespace) -> None:
     """Of both families, in any table, with several hops; not those that lead nowhere."""
-    assert network(host).uplinks == {"eth0"}
+    assert uplinks(network(host)) == {"eth0"}
     host.ip("route del default", "route add unreachable default")
     host.run("ip", "-6", "route", "del", "default")
-    assert network(host).uplinks == set()
+    assert uplinks(network(host)) == set()
     host.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
-    assert network(host).uplinks == {"eth0"}
+    assert uplinks(network(host)) == {"eth0"}
     host.ip("route add default via 172.30.0.2 table 77")
-    assert network(host).uplinks == {"eth0", BRIDGE}
+    assert uplinks(network(host)) == {"eth0", BRIDGE}
     host.run("ip", "-6", "route", "del", "default")
     host.ip(
         "route flush table 77",
         "route replace default nexthop via 10.77.0.1 nexthop via 172.30.0.2",
     )
-    assert network(host).uplinks == {"eth0", BRIDGE}
+    assert uplinks(network(host)) == {"eth0", BRIDGE}
+
+
+def test_what_led_out_is_remembered_until_something_else_does(host: Namespace) -> None:
+    """A link that was down comes up before anybody has seen its routes again."""
+    eth0, bridge = interface(host, "eth0").index, interface(host, BRIDGE).index
+
+    def call() -> None:
+        links = Links(led_out=[bridge])
+
+        def seen() -> tuple[set[int], set[int]]:
+            found = links.network(())
+            return set(found.defaults), set(found.led_out)
+
+        try:
+            assert seen() == ({eth0}, set())
+            host.ip("link set eth0 down")
+            assert seen() == (set(), {eth0})
+            assert links.network(()).leading_out == {"eth0"}
+            host.ip("route add default via 172.30.0.2")
+            assert seen() == ({bridge}, {eth0})  # of IPv6
+            host.run("ip", "-6", "route", "add", "default", "dev", BRIDGE)
+            assert seen() == ({bridge}, set())
+            host.ip("route del default")
+            host.run("ip", "-6", "route", "del", "default")
+            assert seen() == (set(), {bridge})
+            assert links.led_out == {bridge}
+        finally:
+            links.close()
+
+    host.call(call)
+
+
+def test_what_somebody_else_saw_leading_out_is_believed(host: Namespace) -> None:
+    """Of a daemon that was killed while there was no route."""
+    bridge = interface(host, BRIDGE).index
+    host.ip("route del default")
+    host.run("ip", "-6", "route", "del", "default")
+
+    seen = network(host, led_out=[bridge])
+    assert not seen.defaults
+    assert seen.led_out == {bridge}
+    assert seen.named_like_exempt == {BRIDGE: "the last default route led over it"}
 
 
 def test_interfaces_are_described(host: Namespace) -> None:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from enforcer.core.destinations import TCP, Connection, Destination
+from enforcer.core.destinations import TCP, Connection, Destination, Permitted
 from enforcer.core.opened import Pair
 from enforcer.core.policy import parse_policy
 from enforcer.daemon.live import LiveConnections
@@ -110,7 +110,7 @@ def test_what_can_not_be_ended_is_ended_later(
 
     def follow_all() -> None:
         links = Links()
-        live = LiveConnections(links, end_connections, judged=bool(before))
+        live = LiveConnections(links, end_connections, Permitted() if before else None)
 
         def follow(text: str, removed: Collection[Pair] = ()) -> None:
             live.follow(parse_policy(text, "policy.yaml"), (), frozenset, removed)

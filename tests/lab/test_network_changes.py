@@ -130,7 +130,10 @@ def test_a_bridge_that_becomes_the_uplink_is_guarded_at_once(lab: Lab, enforcer:
     until(guarded, AT_ONCE_S, "the ruleset")
     roles = {each["name"]: each["role"] for each in enforcer.status()["interfaces"]}
     assert (roles["br-lan"], roles["eth0"], roles[BRIDGE]) == ("guarded", "guarded", "exempt")
-    host.ip("route replace default via 10.77.0.1 dev eth0")
+    host.ip("link set br-lan down")
+    enforcer.cli("reload")
+    assert guarded()  # until another is the uplink: it may come up again at any moment
+    host.ip("link set br-lan up", "route replace default via 10.77.0.1 dev eth0")
     followed(host, {**WHOLE, "br-lan": MARKING}, "the way back")
     until(lambda: not guarded(), AT_ONCE_S, "the ruleset")
 

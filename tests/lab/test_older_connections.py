@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from enforcer.core.destinations import Connection, Destination
 from enforcer.edge.conntrack import end_connections
+from tests.lab.asking import ask, await_held, is_open
 from tests.lab.daemon import running
 from tests.lab.forge import IPV6_FREEBIND, forge_datagram
 from tests.lab.guarded import Ends, connected, goes_on, udp
@@ -18,7 +20,8 @@ from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
 from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
-from tests.lab.topology import Topology
+from tests.lab.topology import RESOLVERS, Topology
+from tests.lab.wait import until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("ct")]
 
@@ -28,6 +31,14 @@ version: 1
 organization: lab
 hosts:
   - host: registry.allowed.test
+    ports: [9443, 9444]
+"""
+SHORT_LIVED = """\
+version: 1
+organization: lab
+dns: {min_ttl: 10, grace: 0}
+hosts:
+  - host: "*.kept.test"
     ports: [9443, 9444]
 """
 OWN = ("10.77.0.2", "fd77::2")
@@ -53,13 +64,6 @@ sock.setsockopt(socket.IPPROTO_IPV6, {IPV6_FREEBIND}, 1)
 sock.bind((evil, int(port)))
 sock.sendto(b"forged", (own, {PORT}))
 """
-
-
-@pytest.fixture
-def world(lab: Lab) -> Topology:
-    """Return the lab's namespaces; servers of the world have addresses by route only."""
-    lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
-    return lab.net
 
 
 def outgoing(net: Topology, version: int) -> dict[str, tuple[Namespace, Namespace, str]]:
@@ -163,6 +167,39 @@ def test_a_new_daemon_lets_live_what_a_killed_one_did(world: Topology) -> None:
         enforcer.kill()
         enforcer.start()
         assert all(map(goes_on, connections.values()))
+
+
+@pytest.mark.needs("ct-label")
+@pytest.mark.parametrize("origin", ["host", "container"])
+def test_only_what_began_without_a_table_ends_when_it_is_back(
+    world: Topology, lab: Lab, origin: str
+) -> None:
+    """A connection that is older than its address goes on: it was judged when it began.
+
+    It was ended, as if it had begun while somebody's `nft flush ruleset` had left the
+    machine open, where a start since then had made the programs forget the address.
+    """
+    name, old, other = "old.kept.test", "198.18.66.1", "198.18.66.2"
+    lab.nameserver.add(name, old, ttl_s=1)
+    client = {"host": world.host, "container": world.container}[origin]
+    masquerade = world.host.run("nft", "list", "table", "inet", "lab_masquerade").stdout
+    with running(world, SHORT_LIVED) as enforcer, contextlib.ExitStack() as stack:
+        ask(world.host, RESOLVERS[0], name)
+        await_held(enforcer, name, old)
+        first = stack.enter_context(connected(client, world.world, old, PORT))
+        enforcer.kill()
+        enforcer.policy_file.write_text(f"{SHORT_LIVED}  - more.test\n")
+        enforcer.start()
+        until(lambda: not is_open(client, old, PORT), 40, "the end of its address")
+        enforcer.process.send_signal(signal.SIGSTOP)
+        world.host.nft(f"flush ruleset\n{masquerade}")
+        meanwhile = stack.enter_context(connected(client, world.world, other, PORT))
+        assert goes_on(first)
+        assert goes_on(meanwhile)
+        enforcer.process.send_signal(signal.SIGCONT)
+        until(lambda: "it is put back" in enforcer.log, 20, "the repair")
+        until(lambda: not goes_on(meanwhile), 20, "the end of the other")
+        assert goes_on(first)
 
 
 # The kernel routes no IPv4 packet of a user from an address that is not the machine's.

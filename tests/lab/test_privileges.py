@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.root
 
+_UNIT = Path(__file__).parents[2] / "systemd/enforcer.service"
 _SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
 
@@ -28,6 +30,22 @@ def threads(enforcer: Enforcer) -> list[dict[str, str]]:
     """Return what the kernel tells of each thread of the daemon."""
     tasks = Path(f"/proc/{enforcer.process.pid}/task").glob("*/status")
     return [dict(line.split(":\t", 1) for line in task.read_text().splitlines()) for task in tasks]
+
+
+def test_what_the_unit_leaves_is_enough(lab: Lab, policy: str) -> None:
+    """Without CAP_DAC_OVERRIDE nothing was proved: the root of cgroup v2 is read-only for root too.
+
+    The service was never healthy, and every daemon that root started by hand was.
+    """
+    lines = re.findall(r"^CapabilityBoundingSet=(.*)$", _UNIT.read_text(), re.MULTILINE)
+    names = [name.removeprefix("CAP_").lower() for line in lines for name in line.split()]
+    known = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    given = [f"+{name}" for name in names if name not in {"bpf", "perfmon"} or known >= CAP_BPF]
+    with running(lab.net, policy, prefix=("setpriv", f"--bounding-set=-all,{','.join(given)}")) as (
+        enforcer
+    ):
+        assert enforcer.status()["problems"] == []
+        assert enforcer.status()["healthy"]
 
 
 def test_a_running_daemon_gave_up_what_only_the_start_needs(lab: Lab, policy: str) -> None:

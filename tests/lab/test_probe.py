@@ -114,8 +114,9 @@ def outcomes(found: tuple[FamilyProof, ...]) -> list[Outcome]:
         replace(FULL, ct_label=False),
         replace(FULL, reject=False),
         replace(FULL, log=False),
+        replace(FULL, counter=False),
     ],
-    ids=["full", "no-ct", "no-label", "no-reject", "no-log"],
+    ids=["full", "no-ct", "no-label", "no-reject", "no-log", "no-counter"],
 )
 def test_a_ruleset_of_ours_is_proved_and_nobody_notices(
     net: Topology, host: Host, probe: Tries, mode: Mode, capabilities: Capabilities
@@ -140,17 +141,23 @@ def test_a_ruleset_of_ours_is_proved_and_nobody_notices(
         assert log.read(10) == ()
     finally:
         log.close()
-    assert host.denied() == 0
+    assert not host.inspect().denied
 
 
-def test_without_counters_only_what_is_denied_can_be_told(host: Host, probe: Tries) -> None:
-    """What audit mode would deny passes like what is permitted: nothing is proved of it."""
+def test_without_counters_an_audit_is_no_proof_of_what_passes_round_it(
+    net: Topology, host: Host, probe: Tries
+) -> None:
+    """What it would deny is known by its priority: it was, and a machine was never healthy."""
     capabilities = replace(FULL, counter=False)
-    host.enforce(*ELEMENTS, capabilities=capabilities)
-    assert outcomes(probe.of(EXPECTED)) == [Outcome.PROVED, Outcome.PROVED]
-    host.enforce(*ELEMENTS, capabilities=capabilities, mode=Mode.AUDIT)
     audit = replace(EXPECTED, policy=replace(POLICY, mode=Mode.AUDIT))
-    assert outcomes(probe.of(audit)) == [Outcome.UNPROVED, Outcome.UNPROVED]
+    host.enforce(*ELEMENTS, capabilities=capabilities, mode=Mode.AUDIT)
+    assert outcomes(probe.of(audit)) == [Outcome.PROVED, Outcome.PROVED]
+    net.host.nft("insert rule inet enforcer output accept")
+    assert outcomes(probe.of(audit)) == [Outcome.FAILED, Outcome.FAILED]
+    host.enforce(*ELEMENTS[:1], capabilities=capabilities, mode=Mode.AUDIT)
+    found = probe.of(audit)
+    assert outcomes(found) == [Outcome.PROVED, Outcome.FAILED]
+    assert "denied, and the policy permits it" in found[1].why
 
 
 TAMPERED = {
@@ -247,14 +254,61 @@ def test_an_address_that_leads_inside_is_no_failure(
             net.host.run("ip", "route", "del", str(network), check=False)
 
 
+@contextlib.contextmanager
+def without_default_route(net: Topology) -> Iterator[None]:
+    """Leave the host what is connected directly."""
+    net.host.ip("route del default via 10.77.0.1", "route del default via fd77::1")
+    try:
+        yield
+    finally:
+        net.host.ip("route add default via 10.77.0.1", "route add default via fd77::1")
+
+
+@pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.value)
+def test_what_is_connected_directly_is_proved(
+    net: Topology, host: Host, probe: Tries, mode: Mode
+) -> None:
+    """It was not: without a default route no machine was healthy."""
+    neighbours = (ip_address("10.77.0.1"), ip_address("fd77::1"))
+    host.enforce(*(element(str(each)) for each in neighbours), mode=mode)
+    policy = replace(POLICY, mode=mode)
+    expected = Expected(policy, (), {each.version: ((each, 443),) for each in neighbours})
+    with without_default_route(net), seen_by_the_world(net) as frames:
+        found = probe.of(expected)
+    assert outcomes(found) == [Outcome.PROVED, Outcome.PROVED], found
+    assert [each.accepted for each in found] == [(each, 443) for each in neighbours]
+    denied = [each.denied for each in found]
+    assert None not in denied
+    assert not [each for each in denied for frame in frames if each and each.packed in frame]
+    assert host.denied() == 0
+
+
+def test_what_is_connected_directly_is_no_proof_of_a_broken_ruleset(
+    net: Topology, host: Host, probe: Tries
+) -> None:
+    """It fails in both families, and what is let through goes nowhere."""
+    host.enforce(*ELEMENTS)
+    net.host.nft("insert rule inet enforcer output accept")
+    with without_default_route(net), seen_by_the_world(net) as frames:
+        found = probe.of(EXPECTED)
+    assert outcomes(found) == [Outcome.FAILED, Outcome.FAILED], found
+    syn = SOURCE_PORT.to_bytes(2, "big") + (443).to_bytes(2, "big")
+    assert not [frame for frame in frames if syn in frame]
+
+
 def test_where_no_route_leads_nothing_is_proved(net: Topology, host: Host, probe: Tries) -> None:
     """And nothing is wrong with the ruleset."""
     host.enforce(*ELEMENTS)
-    net.host.ip("route del default via 10.77.0.1", "route del default via fd77::1")
+    net.host.ip("link set eth0 down")
     try:
         found = probe.of(EXPECTED)
     finally:
-        net.host.ip("route add default via 10.77.0.1", "route add default via fd77::1")
+        net.host.ip(
+            "link set eth0 up",
+            "address add fd77::2/64 dev eth0 nodad",
+            "route add default via 10.77.0.1",
+            "route add default via fd77::1",
+        )
     assert outcomes(found) == [Outcome.NO_ROUTE, Outcome.NO_ROUTE], found
 
 

@@ -32,6 +32,20 @@ def test_of_a_process_that_has_ended_nothing_is_known() -> None:
     assert process(ended.pid) == Process("", "", "")
 
 
+def test_a_process_that_nobody_has_reaped_still_belongs_to_its_removed_cgroup(lab: Lab) -> None:
+    """As of a container that ended with it."""
+    unit = lab.net.cgroup / "some.service"
+    unit.mkdir()
+    script = 'echo $$ >"$1/cgroup.procs"'
+    ended = subprocess.Popen(("sh", "-c", script, "sh", unit))
+    try:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        unit.rmdir()
+        assert parse_owner(process(ended.pid).cgroups) == Owner(UNIT, "some.service")
+    finally:
+        ended.wait()
+
+
 def test_a_cgroup_is_found_by_its_id(lab: Lab) -> None:
     """As the programs note it: its process may be gone, its unit is not."""
     unit = lab.net.cgroup / "some.service"

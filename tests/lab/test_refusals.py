@@ -29,6 +29,7 @@ def _refused(lab: Lab, enforcer: Enforcer, *options: str) -> NotStarted:
     errors = [line for line in refused.value.stderr.splitlines() if line.startswith("enforcer: ")]
     assert len(errors) == 1, refused.value.stderr
     assert "Traceback" not in refused.value.stderr
+    assert "left in the kernel" not in refused.value.stderr
     return refused.value
 
 
@@ -103,7 +104,9 @@ def test_a_kernel_that_is_too_old_is_refused(shared_lab: Lab, policy: str) -> No
     program, *_ = run = enforcer.argv("run", "--policy", str(enforcer.policy_file))
     checked = shared_lab.net.host.run(*older, program, "check", check=False)
     assert checked.returncode == 4
-    assert re.search(r"version +Linux 2\.6\.\S+ found, 5\.4 or newer needed", checked.stdout)
+    # Some kernels' names are so long that the line is broken.
+    text = " ".join(checked.stdout.split())
+    assert re.search(r"version Linux 2\.6\.\S+ found, 5\.4 or newer needed", text)
     refused = shared_lab.net.host.run(*older, *run, check=False)
     assert refused.returncode == 4
     assert "5.4 or newer" in refused.stderr

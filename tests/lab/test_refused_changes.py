@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.lab.client import connect_to_answers
 from tests.lab.conftest import FRESH_ZONE, POLICY
 from tests.lab.connect import attempt
-from tests.lab.daemon import running
+from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
 from tests.lab.registry import DENIED
 from tests.lab.test_network_changes import WHOLE, attached
@@ -79,6 +80,50 @@ def test_a_reload_that_nft_refuses_takes_nothing_away(lab: Lab, tmp_path: Path) 
         assert enforcer.status()["policy"] == before
         made = connect_to_answers(host, FRESH_ZONE, family=4, count=20, label="after")
         assert (made.ok, made.refused, made.late) == (20, 0, 0)
+        enforcer.cli("reload")
+        assert enforcer.status()["mode"] == "audit"
+
+
+def told(enforcer: Enforcer) -> str:
+    """Return what status says of the policy file, or nothing."""
+    texts = (each["text"] for each in enforcer.status()["problems"])
+    return next((text for text in texts if "policy file is not in force" in text), "")
+
+
+@pytest.mark.parametrize("watch", [False, True], ids=["signal", "watched"])
+def test_what_nobody_waits_for_is_tried_again(lab: Lab, tmp_path: Path, *, watch: bool) -> None:
+    """A valid file stayed out of force for ever if the kernel had no room for it once."""
+    nft, watched = Nft(tmp_path), f"watch: {str(watch).lower()}\n"
+    with running(lab.net, POLICY + watched, path=nft.path) as enforcer:
+        nft.refuse()
+        enforcer.policy_file.write_text(AUDIT_WITHOUT_ZONE + watched)
+        if not watch:
+            os.kill(enforcer.process.pid, signal.SIGHUP)
+        until(lambda: "it is tried again" in told(enforcer), REPAIRED_WITHIN_S, "word of it")
+        assert enforcer.status()["mode"] == "enforce"
+        nft.agree()
+        until(lambda: enforcer.status()["mode"] == "audit", REPAIRED_WITHIN_S, "another try")
+        until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
+
+
+def test_another_file_is_not_put_in_force_in_place_of_a_refused_one(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """It may be half-done: nobody has asked for it, and it is not watched."""
+    nft = Nft(tmp_path)
+    with running(lab.net, POLICY, path=nft.path) as enforcer:
+        nft.refuse()
+        enforcer.policy_file.write_text(f"{POLICY}  - other.test\n")
+        os.kill(enforcer.process.pid, signal.SIGHUP)
+        until(lambda: "it is tried again" in told(enforcer), REPAIRED_WITHIN_S, "word of it")
+        enforcer.policy_file.write_text(AUDIT_WITHOUT_ZONE)
+        nft.agree()
+        until(
+            lambda: told(enforcer) and "it is tried again" not in told(enforcer),
+            REPAIRED_WITHIN_S,
+            "the end of it",
+        )
+        assert enforcer.status()["mode"] == "enforce"
         enforcer.cli("reload")
         assert enforcer.status()["mode"] == "audit"
 

@@ -89,8 +89,12 @@ def test_an_interface_that_takes_no_program_is_a_problem_of_its_own(lab: Lab, po
         assert is_closed(lab)  # by the daemon's own lookups
         host.run("tc", "qdisc", "del", "dev", "eth0", "ingress")
         until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
-        host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
-        host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
+
+        def taken() -> bool:  # unless the daemon was there first
+            swap = "qdisc del dev eth0 clsact\nqdisc add dev eth0 ingress\n"
+            return host.run("tc", "-batch", "-", stdin=swap, check=False).returncode == 0
+
+        until(taken, REPAIRED_WITHIN_S, "an ingress qdisc in place of clsact")
         until(lambda: not enforcer.status()["healthy"], REPAIRED_WITHIN_S, "the problem again")
     assert "ingress" in host.run("tc", "qdisc", "show", "dev", "eth0").stdout
 
@@ -153,8 +157,14 @@ def test_one_instance_a_network_namespace(lab: Lab, policy: str) -> None:
             assert refused.returncode == 1
             assert str(first.process.pid) in refused.stderr
             assert str(first.runtime_dir) in refused.stderr
+        status = second.cli("status", check=False)
+        assert (status.returncode, status.stdout) == (3, "")
+        hint = f"enforcer --runtime-dir {first.runtime_dir} status"
+        assert status.stderr.endswith(f"{first.runtime_dir} (hint: {hint})\n")
         assert footprint(lab.net) == before
         assert first.status()["healthy"]
+        first.kill()
+        assert "enforcing without the daemon" in second.cli("status", check=False).stdout
 
 
 def test_off_without_anything_says_so(lab: Lab, policy: str) -> None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.lab.daemon import Enforcer
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED
-from tests.lab.rootless import HELPERS, NOBODY, attempt
+from tests.lab.rootless import HELPERS, NOBODY, attempt, program
 from tests.lab.test_denials import told
 
 pytestmark = pytest.mark.root
 
+# As udev has it; a machine without udev leaves it to root.
+_TUN = "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200"
+
+
+@pytest.fixture(scope="module")
+def tun(shared_lab: Lab) -> None:
+    """Let anybody on the host make a tap device in a network of his own."""
+    shared_lab.net.host.run("sh", "-ec", _TUN)
+
 
 @pytest.fixture(params=[*HELPERS])
-def helper(request: pytest.FixtureRequest) -> str:
+def helper(request: pytest.FixtureRequest, tun: None) -> str:  # noqa: ARG001
     """Return what leads out of the container."""
     name: str = request.param
     # Ubuntu has no pasta before 23.04.
-    if name == "pasta" and shutil.which(name) is None:
-        pytest.skip("there is no pasta: apt install passt")
+    if name == "pasta" and program(name) is None:
+        pytest.skip("there is no pasta: ./dev setup unpacks it")
     return name
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.edge.kept import FOLDER
 from enforcer.edge.runtime import LOCK, NAMESPACE_LOCKS, RECORD, SOCKET
 from tests.lab.daemon import Enforcer, NotStarted, running
 from tests.lab.footprint import footprint
@@ -34,7 +35,9 @@ def test_a_directory_that_is_removed_comes_back(lab: Lab, policy: str) -> None:
     before = footprint(lab.net)
     with running(lab.net, policy) as enforcer:
         whole = {path.name for path in enforcer.runtime_dir.iterdir()}
-        shutil.rmtree(enforcer.runtime_dir)
+        # In one step: the daemon puts files back while a tree is being removed.
+        gone = enforcer.runtime_dir.rename(enforcer.runtime_dir.with_name("gone"))
+        shutil.rmtree(gone)
         namespace_lock(lab).unlink()
 
         def is_back() -> bool:
@@ -143,6 +146,31 @@ def test_a_disk_that_fills_up_is_told(lab: Lab, policy: str) -> None:
         assert is_closed(lab)
         host.run("rm", runtime_dir / "filler")
         until(lambda: bool(enforcer.status()["healthy"]), REPAIRED_WITHIN_S, "the record")
+
+
+def test_a_full_disk_below_the_other_directories_is_told(lab: Lab, policy: str) -> None:
+    """What the next boot begins with can't be kept, nor what was compiled: all else works."""
+    host, cache, state = lab.net.host, lab.net.directory / "cache", lab.net.directory / "state"
+    enforcer = Enforcer(lab.net, policy, prefix=("env", f"{FOLDER}={cache}"))
+    for directory in (cache, state):
+        directory.mkdir()
+        host.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", directory)
+        fill(directory, lab)
+    enforcer.start("--state-dir", str(state))
+
+    def told() -> bool:
+        texts = [problem["text"] for problem in enforcer.status()["problems"]]
+        return any(str(state) in text and "No space left on device" in text for text in texts)
+
+    try:
+        until(told, REPAIRED_WITHIN_S, "the problem")
+        assert is_closed(lab)
+        host.run("rm", state / "filler")
+        until(lambda: bool(enforcer.status()["healthy"]), REPAIRED_WITHIN_S, "health")
+        assert enforcer.stop() == 0
+    finally:
+        enforcer.kill()
+    assert "Traceback" not in enforcer.log
 
 
 @pytest.mark.parametrize("name", [LOCK, RECORD, SOCKET])

@@ -8,27 +8,46 @@ from collections.abc import Iterator
 
 import pytest
 
-from enforcer.core.probes import DOCUMENTATION
 from tests.lab.conftest import POLICY
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
+from tests.lab.nameserver import Nameserver
 from tests.lab.registry import ALLOWED, DENIED
-from tests.lab.states import DEGRADED, HEALTHY, NOT_RUNNING, is_healthy_again, said, shown
+from tests.lab.states import DEGRADED, HEALTHY, NOT_RUNNING, becomes, is_healthy_again, said, shown
 from tests.lab.topology import RESOLVERS
 
 pytestmark = pytest.mark.root
 
+NEIGHBOUR = """\
+version: 1
+organization: lab
+hosts: [{host: neighbour.test, private: true}]
+"""
+# Another firewall, after which ours does not know the probes of the daemon.
+UNKNOWN_PROBES = """
+table inet lab_other {
+  chain output {
+    type filter hook output priority filter - 20
+    meta priority set 0
+  }
+}
+"""
+
 
 @contextlib.contextmanager
-def unreachable(lab: Lab) -> Iterator[None]:
-    """Let no route lead to what is tried as denied."""
-    routes = [f"unreachable {network}" for each in DOCUMENTATION.values() for network in each]
-    lab.net.host.ip(*(f"route add {route}" for route in routes))
+def unplugged(lab: Lab) -> Iterator[None]:
+    """Let no route lead anywhere."""
+    lab.net.host.ip("link set eth0 down")
     try:
         yield
     finally:
-        lab.net.host.ip(*(f"route del {route}" for route in routes))
+        lab.net.host.ip(
+            "link set eth0 up",
+            "address add fd77::2/64 dev eth0 nodad",
+            "route add default via 10.77.0.1",
+            "route add default via fd77::1",
+        )
 
 
 @contextlib.contextmanager
@@ -55,13 +74,32 @@ def test_where_no_route_leads_nothing_is_healthy_by_default(shared_lab: Lab, pol
     """What can't be tried is not proved: that is said, until a route is there."""
     with contextlib.ExitStack() as stack:
         routes = stack.enter_context(contextlib.ExitStack())
-        routes.enter_context(unreachable(shared_lab))
+        routes.enter_context(unplugged(shared_lab))
         enforcer = stack.enter_context(running(shared_lab.net, policy))
         done = shown(enforcer)
         assert said(done) == (DEGRADED, "enforcing, with problems")
         assert "nothing is proved of the ruleset: no route leads out" in done.stdout
         routes.close()
         is_healthy_again(enforcer)
+
+
+@pytest.mark.parametrize("resolvers", [RESOLVERS, ("127.0.0.1",)], ids=["connected", "local"])
+def test_a_machine_without_a_default_route_is_healthy(lab: Lab, resolvers: tuple[str, ...]) -> None:
+    """Its registries are connected directly; and a ruleset that fails is found out there too."""
+    host, names = lab.net.host, Nameserver()
+    names.add("neighbour.test", "10.77.0.1", "fd77::1")
+    lab.nameserver.add("neighbour.test", "10.77.0.1", "fd77::1")
+    host.ip("route del default via 10.77.0.1", "route del default via fd77::1")
+    host.resolv_conf.write_text("".join(f"nameserver {each}\n" for each in resolvers))
+    with names.serving(host, "127.0.0.1"), running(lab.net, NEIGHBOUR) as enforcer:
+        is_healthy_again(enforcer)
+        proof = enforcer.status()["proof"]["families"]
+        tried = [(each["outcome"], each["accepted"]) for each in proof]
+        assert tried == [("proved", "10.77.0.1 port 443"), ("proved", "fd77::1 port 443")]
+        assert attempt(host, "10.77.0.1", 8443).outcome == "ECONNREFUSED"
+        host.nft(UNKNOWN_PROBES)
+        found = becomes(enforcer, DEGRADED, "IPv6: not proved", lambda: None)
+        assert "IPv4: not proved" in found
 
 
 def test_a_policy_with_a_problem(shared_lab: Lab) -> None:
@@ -103,9 +141,10 @@ def test_the_resolver_dead(shared_lab: Lab, policy: str) -> None:
         assert re.search(pattern, done.stdout, re.MULTILINE)
 
 
-def test_audit(shared_lab: Lab, policy: str) -> None:
-    """Healthy, in a mode that denies nothing: the first line says that."""
-    with running(shared_lab.net, f"{policy}mode: audit\n") as enforcer:
+@pytest.mark.parametrize("tier", [None, "uncounted", "stateless+silent+unlogged+uncounted"])
+def test_audit(shared_lab: Lab, policy: str, tier: str | None) -> None:
+    """Healthy, in a mode that denies nothing, whatever the kernel lacks: the first line says it."""
+    with running(shared_lab.net, f"{policy}mode: audit\n", tier=tier) as enforcer:
         done = shown(enforcer)
         assert said(done) == (
             HEALTHY,

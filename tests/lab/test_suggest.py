@@ -10,7 +10,7 @@ from tests.lab.connect import attempt
 from tests.lab.daemon import running
 from tests.lab.lab import Lab
 from tests.lab.pull import dockerd, skopeo
-from tests.lab.registry import ALLOWED, DENIED, serving_registries
+from tests.lab.registry import ALLOWED, DENIED, GHCR, LAYERS, serving, serving_registries
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
@@ -51,3 +51,35 @@ def test_what_an_audit_suggests_is_enough_for_the_same_pull(lab: Lab) -> None:
                 assert docker.pull(registries.denied.image).ok
             for address in ALLOWED.addresses:
                 assert attempt(host, address).outcome == "ECONNREFUSED"
+
+
+def test_a_registry_whose_layers_are_elsewhere_is_suggested_as_its_preset(lab: Lab) -> None:
+    """As most are: a pull without the host of the layers stalls, and is told what it lacks."""
+    host = lab.net.host
+    for each in (GHCR, LAYERS):
+        lab.nameserver.add(each.name, *each.addresses)
+    with serving(lab, GHCR) as ca:
+        with running(lab.net, POLICY.format(mode="audit")) as enforcer:
+            assert skopeo(host, GHCR.image, ca).ok
+
+            def suggested() -> str:
+                done = enforcer.cli("policy", "suggest").stdout
+                return done.partition("\n")[2] if LAYERS.name in done else ""
+
+            lines = until(suggested, RECORDED_WITHIN_S, "the layers")
+        assert lines == f"registries:\n  - ghcr  # {GHCR.name}, {LAYERS.name}\n"
+
+        enforced = POLICY.format(mode="enforce")
+        with running(lab.net, f"{enforced}hosts: [{GHCR.name}]\n") as enforcer:
+            pull = skopeo(host, GHCR.image, ca)
+            assert not pull.ok
+            assert LAYERS.name in pull.message
+            denied = {each["host"] for each in enforcer.status()["denied"]["hosts"]}
+            assert denied == {LAYERS.name}
+            explained = enforcer.cli("explain", GHCR.image, check=False)
+            assert explained.returncode == 1
+            assert f"  layers  denied   {LAYERS.name}\n" in explained.stdout
+            assert f"under hosts:\n\n    - {LAYERS.name}\n" in explained.stdout
+            enforcer.put_in_force(enforced + lines)
+            assert skopeo(host, GHCR.image, ca).ok
+            assert enforcer.cli("explain", GHCR.image).stdout.startswith("allowed: ")

@@ -20,6 +20,7 @@ from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import connected
 from tests.lab.lab import Lab
 from tests.lab.registry import DENIED
+from tests.lab.tier import refused
 from tests.lab.topology import BRIDGE, UPLINK
 from tests.lab.wait import until
 
@@ -168,5 +169,6 @@ def test_a_connection_opened_before(lab: Lab, policy: str, origin: str, version:
 def test_a_socket_that_was_open_before_it_was_used(lab: Lab, policy: str) -> None:
     """Made before the daemon and connected after it: the connection is what is judged."""
     sock = lab.net.host.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    with sock, running(lab.net, policy), pytest.raises(ConnectionRefusedError):
+    sock.settimeout(2)
+    with sock, running(lab.net, policy), pytest.raises(refused()):
         sock.connect((DENIED.addresses[0], 443))

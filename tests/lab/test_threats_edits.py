@@ -41,9 +41,9 @@ EDITS = {
         "insert rule inet enforcer destinations accept", address=DENIED.addresses[1]
     ),
     "a table that sleeps": Edit("add table inet enforcer { flags dormant; }"),
-    "a network": Edit("add element inet enforcer networks4 { 198.18.0.0/24 }"),
+    "a network": Edit("add rule inet enforcer destinations ip daddr 198.18.0.0/24 accept"),
     "a network of IPv6": Edit(
-        "add element inet enforcer networks6 { 2001:db8::/64 }",
+        "add rule inet enforcer destinations ip6 daddr & ffff:ffff:: { 2001:db8::, fd00:: } accept",
         origin="container",
         address=DENIED.addresses[1],
     ),
@@ -91,8 +91,8 @@ SHOWN = {
     "no rules for containers": "chain forward",
     "a rule deep inside": "chain destinations",
     "a table that sleeps": "the table itself",
-    "a network": "set networks4",
-    "a network of IPv6": "set networks6",
+    "a network": "chain destinations",
+    "a network of IPv6": "chain destinations",
     "an address": DENIED.addresses[0],
     "an address of IPv6": DENIED.addresses[1],
 }

@@ -1,4 +1,4 @@
-"""File systems of the kernel that are not mounted, in the mount namespace of the lab."""
+"""File systems that are not mounted, files that are not there: in the lab's mount namespace."""
 
 from __future__ import annotations
 
@@ -69,3 +69,16 @@ def test_nothing_needs_the_file_system_of_bpf(lab: Lab, policy: str) -> None:
         assert is_closed(lab)
         enforcer.start()
         assert enforcer.status()["healthy"]
+
+
+def test_names_of_protocols_are_not_needed(lab: Lab, policy: str) -> None:
+    """Debian has them in a package of its own, which a small machine lacks.
+
+    nft found no protocol of the name "ipv6-icmp", and nothing was enforced.
+    """
+    for name in ("protocols", "services"):
+        if (path := Path("/etc", name)).exists():
+            lab.net.host.run("mount", "--bind", "/dev/null", path)
+    with running(lab.net, policy) as enforcer:
+        assert enforcer.status()["healthy"]
+        assert is_closed(lab)

@@ -15,7 +15,13 @@ HIDDEN = {
     "uncounted": ("nft-counter",),
 }
 # What a tier does without, as a test may need it: see the marker `needs`.
-LACKS = {"stateless": "ct", "silent": "reject", "unlogged": "log", "uncounted": "counter"}
+LACKS = {
+    "stateless": "ct",
+    "unlabelled": "ct-label",
+    "silent": "reject",
+    "unlogged": "log",
+    "uncounted": "counter",
+}
 
 
 def current() -> str:
@@ -32,6 +38,22 @@ def options(tier: str) -> tuple[str, ...]:
     """Return the options of `enforcer run` that hide what *tier* lacks, several joined by `+`."""
     hidden = dict.fromkeys(check for name in tier.split("+") for check in HIDDEN[name])
     return ("--for-tests", *(option for check in hidden for option in ("--hide", check)))
+
+
+def refused() -> tuple[type[OSError], ...]:
+    """Return what a refused connection raises in the current tier, as `refusal` has it."""
+    silent = (PermissionError, TimeoutError) if "reject" in lacking() else ()
+    return (ConnectionRefusedError, *silent)
+
+
+def refusals() -> tuple[str, ...]:
+    """Return the names of the errors of a connection that is refused at once."""
+    return ("ECONNREFUSED", "EPERM") if "reject" in lacking() else ("ECONNREFUSED",)
+
+
+def is_note_of_tier(note: str) -> bool:
+    """Tell whether *note* of status is about what a tier lacks."""
+    return note.startswith(tuple(f"{name}: " for name in LACKS))
 
 
 def refusal(outcome: str) -> str:

@@ -103,6 +103,8 @@ def topology() -> Iterator[Topology]:
         world = namespace("world", root / "world")
         host = namespace("host", root / "machine" / "host")
         container = namespace("container", root / "machine" / "container")
+        # As the kernel makes the root of cgroup v2, whoever mounts it.
+        (root / "machine").chmod(0o555)
         _wire(world, host, container)
         yield Topology(directory.name, directory, root / "machine", world, host, container)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import math
+import weakref
 from collections.abc import Iterable
 
 import dns.name
@@ -346,6 +348,22 @@ def test_later_answers_get_the_lifetimes_of_the_new_policy() -> None:
         "198.18.0.1": 360,
         "198.18.0.2": 101,
     }
+
+
+def test_what_a_reload_replaces_goes_without_the_collector() -> None:
+    """It leaves what was there at a reload alone: full books were kept, for ever, at each."""
+    held = bindings()
+    observe(held, "ghcr.io", ["198.18.0.1"], 0.0)
+    gc.disable()
+    try:
+        ends, shares = weakref.ref(held.mark().ends), weakref.ref(held.mark().shares)
+        held.retain(grants("ghcr.io"), 0.0, min_ttl_s=60, grace_s=300)
+        assert (ends(), shares()) == (None, None)
+        last = weakref.ref(held)
+        del held
+        assert last() is None
+    finally:
+        gc.enable()
 
 
 class KernelMachine(RuleBasedStateMachine):

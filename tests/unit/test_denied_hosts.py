@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from enforcer.core.denials import Attempt, Denials, Details
+from enforcer.core.denials import Attempt, Denials, Details, Verdict
 from enforcer.core.denied_hosts import MAX_ASKERS, denied_hosts
 from enforcer.core.destinations import TCP, UDP, Destination
+from enforcer.core.policy import Mode
+
+ACME = Verdict("acme", Mode.ENFORCE)
 
 
 def attempt(host: str, address: str, port: int = 443, protocol: int = TCP, pid: int = 1) -> Attempt:
@@ -18,7 +21,7 @@ def records(*added: tuple[Attempt, float, str]) -> Denials:
     """Return records of attempts, each with its time and process."""
     made = Denials()
     for each, now, process in added:
-        made.add(each, lambda process=process: Details(process=process), now)  # type: ignore[misc]
+        made.add(each, ACME, lambda process=process: Details(process=process), now)  # type: ignore[misc]
     return made
 
 

@@ -95,6 +95,7 @@ def test_a_registry_of_ones_own_needs_its_name() -> None:
     assert "no preset" in found.note
     allowed = explained("registry.example:5000/x", "hosts: [registry.example:5000]\n")
     assert (allowed.allowed, allowed.add) == (True, ())
+    assert "no preset" in allowed.note
 
 
 def test_a_known_registry_on_another_port_is_ones_own() -> None:
@@ -131,6 +132,15 @@ def test_an_address_is_permitted_by_a_network_or_as_a_resolver(
     """Or by nothing."""
     found = explained(target, "networks: [10.0.0.0/8]\n")
     assert (found.entry, found.allowed) == (entry, entry is not None)
+
+
+@pytest.mark.parametrize("address", ["11.1.2.3", "[2001:db8::7]"])
+def test_an_image_of_an_address_is_permitted_by_its_network(address: str) -> None:
+    """It was taken for no image at all; and no name could be listed for it."""
+    before = explained(f"{address}:5000/x")
+    assert (before.what, before.allowed) == (f"{address}:5000/x:latest", False)
+    after = explained(f"{address}:5000/x", "\n".join(before.add) + "\n")
+    assert (after.allowed, after.add) == (True, ())
 
 
 def test_an_address_is_open_for_names_on_their_ports() -> None:

@@ -75,7 +75,7 @@ def test_an_uplink_is_guarded_whatever_its_name() -> None:
     lan = Interface(9, "br-lan", kind="bridge")
     machine = network(lan, defaults=(2, 9), facing=(9,))
     assert (machine.role(lan), machine.programs(lan)) == (Role.GUARDED, LEARNING)
-    assert machine.uplinks == {"eth0", "br-lan"}
+    assert machine.leading_out == {"br-lan"}
     assert machine.named_like_exempt == {"br-lan": "a default route leads over it"}
 
 
@@ -107,6 +107,32 @@ def test_a_bridge_with_a_port_that_leads_out_is_guarded(name: str, kind: str, ro
     assert machine.programs(bridge) == (FORWARD if role is Role.EXEMPT else NOTHING)
     why = {name: "port is a port of it, and no container's"}
     assert machine.named_like_exempt == ({} if role is Role.EXEMPT else why)
+
+
+def test_a_resolver_on_the_machine_may_be_answered_for_by_anybody() -> None:
+    """If anybody may have its port; not one elsewhere."""
+    machine = network(facing=(1, 2))
+    assert machine.answered_by_anybody == ()
+    assert replace(machine, anybody_answers=True).answered_by_anybody == RESOLVERS[:1]
+
+
+def test_what_leads_out_is_told_from_what_leads_to_containers() -> None:
+    """By what it is made of and where the default route leads, not by its name."""
+    inner = Interface(20, "lxdbr0", kind="bridge")
+    wire = Interface(21, "ve-container", kind="veth")
+    lan = Interface(22, "lan", kind="bridge")
+    uplink = Interface(23, "uplink", kind="veth")
+    machine = Network(
+        (
+            *(LO, ETH0, DOCKER0, inner, wire, lan, uplink),
+            Interface(24, "port", kind="veth", master=20),
+            Interface(25, "card", master=22),
+        ),
+        defaults=frozenset({23}),
+        facing={},
+        routed=frozenset({20, 21, 22, 23}),
+    )
+    assert machine.leading_out == {"lan", "uplink"}
 
 
 def test_a_resolver_behind_a_bridge_may_be_answered_for_by_others() -> None:

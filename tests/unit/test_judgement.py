@@ -5,13 +5,13 @@ from __future__ import annotations
 from enforcer.core.judgement import TABLE_ITSELF, judgement
 
 CHAINS = {"output": (b"chain", b"rule"), "denied": (b"chain", b"reject")}
-SETS = {"networks4": (b"a", b"b")}
+SETS = {"resolvers4": (b"a", b"b")}
 BEFORE = judgement((b"table",), CHAINS, SETS).digests
 
 
 def test_the_order_of_rules_counts_and_that_of_elements_does_not() -> None:
     """The kernel lists a set as it likes."""
-    assert judgement((b"table",), CHAINS, {"networks4": (b"b", b"a")}).changed(BEFORE) == ()
+    assert judgement((b"table",), CHAINS, {"resolvers4": (b"b", b"a")}).changed(BEFORE) == ()
     swapped = CHAINS | {"output": (b"rule", b"chain")}
     assert judgement((b"table",), swapped, SETS).changed(BEFORE) == ("chain output",)
 
@@ -28,4 +28,4 @@ def test_what_is_gone_and_what_is_new_are_changes() -> None:
     changed = judgement((b"table",), fewer, SETS).changed(BEFORE)
     assert changed == ("chain denied", "chain theirs")
     assert judgement((b"dormant",), CHAINS, SETS).changed(BEFORE) == (TABLE_ITSELF,)
-    assert judgement((), {}, {"networks4": ()}).changed(BEFORE) == (TABLE_ITSELF,)
+    assert judgement((), {}, {"resolvers4": ()}).changed(BEFORE) == (TABLE_ITSELF,)

@@ -66,6 +66,16 @@ def test_one_unsupported_check_that_is_required_is_enough(
     assert POOR not in findings(*results).refusing
 
 
+def test_a_tier_that_was_not_tested_is_not_told() -> None:
+    """Another user's check said that it is full, of a kernel that it had not tried."""
+    untested = Result("nft-ct", Outcome.INCONCLUSIVE, "not tried without nftables")
+    text = report.as_text(findings(GOOD, untested), report.Style())
+    assert "tier: not known" in text
+    assert json.loads(report.as_json(findings(GOOD, untested)))["tier"]["known"] is False
+    assert "tier: full" in report.as_text(findings(GOOD, UNKNOWN), report.Style())
+    assert json.loads(report.as_json(findings(GOOD)))["tier"]["known"] is True
+
+
 def test_details_stand_in_one_column_however_long_a_name_is() -> None:
     """`nft-ct-label` was longer than its column, and its line a character further right."""
     labels = Result("nft-ct-label", Outcome.SUPPORTED, "expression ct label")
@@ -211,7 +221,7 @@ def test_json_holds_what_the_report_says() -> None:
     assert json.loads(report.as_json(findings(GOOD, BAD, POOR))) == {
         "supported": False,
         "release": "6.1.0",
-        "tier": {"name": "stateless", "worse": list(tier({"nft-ct"}).worse)},
+        "tier": {"name": "stateless", "worse": list(tier({"nft-ct"}).worse), "known": True},
         "platform": {
             "wsl": 2,
             "scope": "all WSL 2 distributions",

@@ -174,6 +174,23 @@ def test_the_garbage_collector_need_not_walk_a_policy(tmp_path: Path) -> None:
     assert any(each is policy.hosts[0] for each in gc.get_objects())
 
 
+def test_the_garbage_collector_has_its_way_at_the_next_policy(tmp_path: Path) -> None:
+    """What was in use at one reload, and is garbage at the next, is not kept for ever."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    ring = Ring()
+    try:
+        read_policy(path)
+        gone = weakref.ref(ring)
+        del ring
+        gc.collect()
+        assert gone() is not None
+        read_policy(path)
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+
+
 def test_a_written_policy_is_for_all_to_read(tmp_path: Path) -> None:
     """The file has mode 0644 whatever the umask, its directory is made, nothing else stays."""
     path = tmp_path / "enforcer" / "policy.yaml"

@@ -147,7 +147,7 @@ class Setting:
         )
         name = dns.name.from_text("a.cdn.test")
         answer = Answer(name, (OPEN[0],), 60, truncated=False)
-        self.enforcement.observe(answer, Origin.ANSWER)
+        self.enforcement.intake.observe(answer, Origin.ANSWER)
         self.datapath.mode = Mode.ENFORCE
         path.write_text(AFTER)
 

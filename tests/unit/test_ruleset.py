@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from enforcer.core.addresses import Network
 from enforcer.core.elements import TimedElement
 from enforcer.core.interfaces import DEFAULT_EXEMPT, is_exempt
 from enforcer.core.policy import Mode
@@ -21,24 +18,10 @@ from enforcer.core.ruleset import (
 )
 from enforcer.core.sets import SETS
 
-NETWORKS = st.one_of(
-    st.builds(
-        lambda address, length: IPv4Network((address, length), strict=False),
-        st.integers(0, 2**32 - 1),
-        st.integers(0, 32),
-    ),
-    st.builds(
-        lambda address, length: IPv6Network((address, length), strict=False),
-        st.integers(0, 2**128 - 1),
-        st.integers(0, 128),
-    ),
-)
-
 
 def compiled(
     *,
     mode: Mode = Mode.ENFORCE,
-    networks: tuple[Network, ...] = (),
     nonce: int = 0x5EED0001,
     probe: int = 0x5EED0003,
     exempt: tuple[str, ...] = DEFAULT_EXEMPT,
@@ -48,7 +31,7 @@ def compiled(
     """Return the ruleset of a policy that is plain but for what the test names."""
     return compile_ruleset(
         mode=mode,
-        networks=networks,
+        networks=(),
         resolvers=(),
         nonces=(0x5EED0002, nonce),
         probe=probe,
@@ -78,7 +61,6 @@ def test_a_table_that_exists_is_replaced() -> None:
 def test_both_families_are_treated_alike() -> None:
     """Exchanging the words of the families changes nothing but the order of lines."""
     text = compiled(
-        networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
         elements=(TimedElement(ip_address("198.18.0.1"), 443, 1000, "a"),),
     )
     rules = [
@@ -90,29 +72,10 @@ def test_both_families_are_treated_alike() -> None:
                 twin = line.replace(f"{four.protocol} daddr", f"{six.protocol} daddr")
                 for name, other in (
                     (four.allow, six.allow),
-                    (four.networks, six.networks),
                     (four.resolvers, six.resolvers),
                 ):
                     twin = twin.replace(f"@{name}", f"@{other}")
                 assert twin in rules
-
-
-@given(st.lists(NETWORKS, max_size=8))
-def test_merged_networks_cover_the_same_and_never_overlap(networks: list[Network]) -> None:
-    """The intervals of a set are disjoint, and cover what the policy names."""
-    text = compiled(networks=tuple(networks))
-    written = [
-        ip_network(line.rstrip(","))
-        for names in SETS.values()
-        for line in block(text, f"set {names.networks}")
-        if "/" in line
-    ]
-    for network in networks:
-        same = [one for one in written if one.version == network.version]
-        assert any(network.subnet_of(one) for one in same)  # type: ignore[arg-type]
-    for index, one in enumerate(written):
-        others = written[index + 1 :]
-        assert not any(one.version == other.version and one.overlaps(other) for other in others)
 
 
 @pytest.mark.parametrize("nonce", [0, -1, 1 << 32])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,11 @@ from enforcer.edge.runtime import LOCK, RECORD, Attachments, RuntimeDir
 TURNS = 60  # of each thread: enough to meet every race several times
 
 RECORDED = Attachments(
-    "/sys/fs/cgroup", (7, 9), ("192.0.2.53", "2001:db8::53"), 0xBEEF, {"chain output": "abc"}
+    "/sys/fs/cgroup",
+    (7, 9),
+    ("192.0.2.53", "2001:db8::53"),
+    (0xBEEF, 0xBEF0),
+    {"chain output": "abc"},
 )
 
 
@@ -32,12 +37,20 @@ def test_what_was_recorded_is_found(directory: Path) -> None:
     runtime = RuntimeDir(directory)
     assert runtime.recorded() is None
     for nonce in (1, 2):
-        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), nonce, None)
+        attachments = Attachments("/cgroup", (nonce,), ("192.0.2.1",), (nonce,), None)
         runtime.record(attachments)
         assert RuntimeDir(directory).recorded() == attachments
     assert (directory / RECORD).stat().st_mode & 0o777 == 0o600
     runtime.forget()
     assert runtime.recorded() is None
+
+
+def test_a_record_of_version_0_1_0_is_found(directory: Path) -> None:
+    """It says less."""
+    record = {"cgroup": "/cgroup", "program_ids": [7], "resolvers": ["192.0.2.1"], "nonce": 5}
+    (directory / RECORD).write_text(json.dumps(record))
+    expected = Attachments("/cgroup", (7,), ("192.0.2.1",), (5,), None)
+    assert RuntimeDir(directory).recorded() == expected
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cgroup": "/", "program_ids": ["x"]}'])

@@ -69,11 +69,10 @@ LISTING: list[dict[str, Any]] = [
     {
         "set": {
             "family": "inet",
-            "name": "networks4",
+            "name": "resolvers4",
             "table": "enforcer",
             "type": "ipv4_addr",
-            "flags": ["interval"],
-            "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.7"],
+            "elem": ["192.0.2.7"],
         }
     },
     {

@@ -13,9 +13,9 @@ HUB = "registry-1.docker.io"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
-def place(address: str, port: int) -> Place:
+def place(address: str, port: int, image: str = "") -> Place:
     """Return the target of an address."""
-    return Place(ipaddress.ip_address(address), port)
+    return Place(ipaddress.ip_address(address), port, image)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,12 @@ def place(address: str, port: int) -> Place:
         ("[2001:db8::1]", place("2001:db8::1", 443)),
         ("[2001:db8::1]:22", place("2001:db8::1", 22)),
         ("https://192.0.2.1/", place("192.0.2.1", 443)),
+        ("192.0.2.1:5000/x", place("192.0.2.1", 5000, "192.0.2.1:5000/x:latest")),
+        ("docker://192.0.2.1/a/b:1", place("192.0.2.1", 443, "192.0.2.1/a/b:1")),
+        (
+            f"[2001:db8::1]:5000/x@{DIGEST}",
+            place("2001:db8::1", 5000, f"[2001:db8::1]:5000/x@{DIGEST}"),
+        ),
     ],
 )
 def test_a_target_is_read_as_its_user_means_it(text: str, expected: Target) -> None:
@@ -72,6 +78,10 @@ def test_a_target_is_read_as_its_user_means_it(text: str, expected: Target) -> N
         ("*.ghcr.io/x", "is no image"),
         ("ghcr.io:99999", "is no port"),
         ("192.0.2.1:99999", "is no port"),
+        ("192.0.2.1:99999/x", "is no port"),
+        ("192.0.2.1:5000/X", "is no image"),
+        ("10.20.0.0/16", "is a network"),
+        ("2001:db8::/32", "is a network"),
         ("[::1]:", "is no port"),
         ("ftp://ghcr.io", "scheme"),
         ("a..b", "empty label"),

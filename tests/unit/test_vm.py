@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.vm.guest import Disks, Ran, run
 from tests.vm.job import CHECKOUT
 from tests.vm.kernels import BadKernel, Kernel, of_file
 from tests.vm.report import Report, render
+from tests.vm.service import in_words
 from tests.vm.suite import GROUPS
 
 RAN = Ran(release="6.1.0-9-cloud-amd64", boot_s=3.4, status=0, took_s=300.0, cpu_s=150.0)
@@ -32,13 +35,13 @@ def _report(ran: Ran, tmp_path: Path, found: object = None) -> Report:
 
 
 def test_every_test_of_the_core_exists() -> None:
-    """One that is renamed would fail on other kernels, which nobody boots at each change."""
-    for group in GROUPS.values():
-        for argument in group:
-            file, _, test = argument.partition("::")
-            if file.endswith(".py"):
-                text = (CHECKOUT / file).read_text(encoding="utf-8")
-                assert f"def {test.partition('[')[0]}" in text, argument
+    """One that is renamed, or has other parameters, took its group with it on other kernels."""
+    core = [test for group in GROUPS.values() for test in group]
+    collect = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        (*collect, *core), check=False, capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_passed_is_a_row(tmp_path: Path) -> None:
@@ -63,6 +66,13 @@ def test_what_failed_is_named(tmp_path: Path) -> None:
     text = render([report])
     assert "6.1.0-9-cloud-amd64 lacks nft-log" in text
     assert "FAILED on 6.1.0-9-cloud-amd64: test_a\n  assert 1 == 2\n" in f"{text}\n"
+
+
+def test_a_group_that_did_not_run_is_named(tmp_path: Path) -> None:
+    """Without one test that failed, nothing told why the whole had."""
+    group = {**_group(), "status": 4, "passed": {}}
+    text = render([_report(replace(RAN, status=1), tmp_path, {"groups": {"bypasses": group}})])
+    assert "FAILED on 6.1.0-9-cloud-amd64: bypasses\n  pytest ended with 4" in text
 
 
 @pytest.mark.parametrize(
@@ -113,13 +123,17 @@ def test_a_kernel_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_readme_has_what_the_vagrantfile_takes_from_it() -> None:
-    """Its commands install machines; they are found by the heading and by `policy init`."""
+    """Its commands install machines; they are found by the words above and by `policy init`."""
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## Install it\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    section = re.search(
+        r"^Elsewhere, and from a checkout:\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL
+    )
     assert section is not None
     commands = re.findall(r"^    (\S.*)$", section[1], re.MULTILINE)
     assert len([command for command in commands if "policy init" in command]) == 1
     assert any("systemctl enable --now enforcer" in command for command in commands)
+    # Of the package, which machines do not have.
+    assert not any("./dev" in command or "dist/" in command for command in commands)
 
 
 _QEMU = """#!/bin/sh
@@ -129,6 +143,16 @@ echo "begin: exit status 0"
 results=$(echo "$*" | sed 's/.*file=\\([^,]*results.disk\\).*/\\1/')
 cd "$(mktemp -d)" && echo '{"groups": {}}' >report.json && tar -cf "$results" .
 """
+
+
+def test_what_did_not_hold_of_the_service_is_named() -> None:
+    """What a scenario says becomes one line, and one more for each thing that did not hold."""
+    found = {**asdict(RAN), "version": "6.1.192-2", "held": ["open", "closed"], "failed": ["off"]}
+    text = in_words({**found, "status": 1})
+    assert "service on 6.1.0-9-cloud-amd64: 2 of 3 hold, 5.0 min" in text
+    assert "FAILED as a service: off" in text
+    assert "did not come to its end" in in_words({**found, "status": None})
+    assert "did not boot" in in_words({**found, "release": None})
 
 
 @pytest.mark.root

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.vm import disk, root
@@ -27,7 +28,9 @@ KERNELS = {"debian11": "5.10", "debian12": "6.1", "debian13": "6.12"}
 _PACKAGES = (
     *root.PACKAGES,
     *("systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "sudo", "rsync"),
-    *("ca-certificates", "iptables", "docker.io", "docker-cli", "python3-venv"),
+    # Without it sessions of ssh outlast the network at a restart, and Vagrant waits for one.
+    "libpam-systemd",
+    *("ca-certificates", "iptables", "docker.io", "docker-cli", "python3-venv", "netbase"),
 )
 _SIZE_MIB = 4096
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -97,8 +100,11 @@ def _make(kernels: dict[str, Kernel], folder: Path) -> None:
             ("tar", "--sparse", "-C", temporary, "-cf", folder / "enforcer.box", *members),
             check=True,
         )
+    # Under a name of its own: Vagrant goes on taking a box that it has, and its key is gone.
+    name = f"enforcer-{time.strftime('%Y-%m-%dT%H%M%S')}"
     named = {
         machine: {
+            "box": name,
             "version": kernel.version,
             "kernel": str(kernel.image),
             "initramfs": str(kernel.initramfs),

@@ -88,14 +88,18 @@ def _serve(folder: Path) -> None:
     _run("libvirtd", "--daemon", "--pid-file", "/run/libvirt/libvirtd.pid")
     until(is_served, _START_TIMEOUT_S, "libvirtd to answer")
     virsh = ("virsh", "--quiet", "--connect", _URI)
-    pools = subprocess.run(
-        (*virsh, "pool-list", "--all", "--name"), check=True, capture_output=True, text=True
-    ).stdout.split()
-    if "default" not in pools:
+    # Of a run before it is defined, and runs, as libvirt takes a pool whose folder is there to do.
+    if "default" not in _listed(*virsh, "pool-list", "--all", "--name"):
         _run(*virsh, "pool-define", folder / "pool.xml")
-    _run(*virsh, "pool-start", "default")
+    if "default" not in _listed(*virsh, "pool-list", "--name"):
+        _run(*virsh, "pool-start", "default")
     os.environ["VAGRANT_HOME"] = str(folder / "vagrant")
 
 
 def _run(*command: str | Path) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def _listed(*command: str) -> list[str]:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.split()

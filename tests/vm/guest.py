@@ -74,7 +74,13 @@ def accelerator() -> tuple[str, ...]:
 
 
 def run(
-    kernel: Kernel, disks: Disks, folder: Path, timeout_s: float, watch: Callable[[str], None]
+    kernel: Kernel,
+    disks: Disks,
+    folder: Path,
+    timeout_s: float,
+    watch: Callable[[str], None],
+    *,
+    restarts: bool = False,
 ) -> Ran:
     """Boot *kernel* and let it do the job.
 
@@ -82,8 +88,9 @@ def run(
         kernel: what to boot.
         disks: with the system and the job. What is written to them is gone afterwards.
         folder: gets ``console``, all that the guest said, and the folder ``results``.
-        timeout_s: seconds that the job may take; then it is switched off.
+        timeout_s: seconds that the job may take, from each boot on; then it is switched off.
         watch: is told each line of the console.
+        restarts: the job may restart the guest, which finds its disks as it left them.
     """
     results = folder / "results.disk"
     disk.empty(results, _RESULTS_MIB)
@@ -91,7 +98,11 @@ def run(
     with subprocess.Popen(
         # In a network namespace that leads nowhere, as the guest has no network card; it ends
         # with this process, however that ends.
-        ("unshare", "--net", "setpriv", "--pdeathsig=KILL", *_qemu(kernel, disks, results)),
+        (
+            *("unshare", "--net", "setpriv", "--pdeathsig=KILL"),
+            *_qemu(kernel, disks, results),
+            *(() if restarts else ("-no-reboot",)),
+        ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -148,7 +159,7 @@ def _qemu(kernel: Kernel, disks: Disks, results: Path) -> tuple[str, ...]:
         "qemu-system-x86_64",
         *accelerator(),
         *("-m", str(_MEMORY_MIB)),
-        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"),
         *("-serial", "stdio"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initramfs)),
         *("-append", _COMMAND_LINE),

@@ -42,9 +42,13 @@ class Report:
 
     @property
     def failures(self) -> dict[str, str]:
-        """The tests that failed, and why."""
-        groups = self.document.get("groups", {}).values()
-        return {test: why for group in groups for test, why in group["failed"].items()}
+        """The tests that failed, and why; a group that failed without one."""
+        found = {}
+        for name, group in self.document.get("groups", {}).items():
+            if group["status"] and not group["failed"]:
+                found[name] = f"pytest ended with {group['status']}"
+            found |= group["failed"]
+        return found
 
     @property
     def missing(self) -> list[str]:

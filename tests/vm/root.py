@@ -31,16 +31,16 @@ PACKAGES = (
 _SPARE_MIB = 1024
 
 
-def make(cache: Path) -> Path:
+def make(cache: Path, packages: tuple[str, ...] = PACKAGES) -> Path:
     """Return the disk; made if the cache has none with these versions of the packages."""
-    versions = json.dumps(_candidates(PACKAGES))
+    versions = json.dumps(_candidates(packages))
     key = hashlib.sha256(versions.encode()).hexdigest()[:16]
     made = cache / "roots" / f"{key}.ext4"
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=made.parent) as temporary:
             root = Path(temporary, "root")
-            bootstrap(root, PACKAGES)
+            bootstrap(root, packages)
             disk.from_folder(root, made, spare_mib=_SPARE_MIB)
     return made
 
@@ -71,6 +71,8 @@ def bootstrap(root: Path, packages: tuple[str, ...], *more: str) -> None:
         ),
         check=True,
     )
+    # What is installed there later has its manual pages.
+    (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").unlink()
 
 
 def known(packages: tuple[str, ...]) -> tuple[str, ...]:
