@@ -23,7 +23,7 @@ from enforcer.edge.cgroup import CgroupHook
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
-from enforcer.edge.runtime import RuntimeDir
+from enforcer.edge.runtime import Attachments
 from enforcer.kernel_checks.suite import Findings
 
 START = "start it: systemctl start enforcer"
@@ -125,14 +125,24 @@ class KernelState:
 
 
 def read_kernel(
-    table: TableState, firewall: Firewall, links: Links, filters: Filters, runtime: RuntimeDir
+    table: TableState,
+    firewall: Firewall,
+    links: Links,
+    filters: Filters,
+    recorded: Attachments | None,
 ) -> KernelState:
     """Read what of ours is in the kernel besides the *table*, listed a moment ago.
+
+    Args:
+        table: as listed.
+        firewall: reads it.
+        links: of this network namespace.
+        filters: likewise.
+        recorded: by the daemon that is here, or was.
 
     Raises:
         DatapathError: it can't be read, by a caller who is not root for one.
     """
-    recorded = runtime.recorded()
     bridged = False
     if recorded is not None and (hook := CgroupHook(Path(recorded.cgroup))).exists:
         bridged = bool(set(recorded.program_ids) & set(hook.ids()))

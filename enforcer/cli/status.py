@@ -80,7 +80,7 @@ def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
     firewall, filters = Firewall(), Filters()
     links = Links(recorded.led_out if recorded else ())
     try:
-        kernel = read_kernel(firewall.inspect(), firewall, links, filters, runtime)
+        kernel = read_kernel(firewall.inspect(), firewall, links, filters, recorded)
         return report(kernel, suite.examine(), silent=silent)
     finally:
         filters.close()

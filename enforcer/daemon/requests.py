@@ -160,7 +160,7 @@ class Requests:
         datapath = self._datapath
         table = datapath.firewall.summary()
         state = status.read_kernel(
-            table, datapath.firewall, datapath.links, datapath.filters, self._runtime
+            table, datapath.firewall, datapath.links, datapath.filters, self._runtime.recorded()
         )
         return state, datapath.programs.stats()
 

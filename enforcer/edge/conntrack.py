@@ -18,18 +18,16 @@ from enforcer.core.destinations import Connection, Destination
 from enforcer.core.labels import INSIDE_LABEL, UNJUDGED_LABEL
 from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
-    NETLINK_CAP_ACK,
-    NETLINK_NETFILTER,
     NLA_F_NESTED,
     NLM_F_ACK,
     NLM_F_DUMP,
     NLMSG_DONE,
     NLMSG_ERROR,
-    SOL_NETLINK,
     attribute,
     by_type,
     message,
     messages,
+    opened,
     raise_unless_gone,
 )
 from enforcer.errors import DatapathError
@@ -37,8 +35,6 @@ from enforcer.errors import DatapathError
 # Messages of one send: well within the default send buffer of 212,992 bytes.
 _BATCH = 256
 _READ = 1 << 17
-# The kernel answers from memory: nothing makes it wait.
-_TIMEOUT_S = 10
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
@@ -75,7 +71,7 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
         DatapathError: the kernel does not list or delete them.
     """
     try:
-        with _opened() as sock:
+        with opened() as sock:
             # All are read before one is deleted, which would make the listing skip others.
             doomed = [
                 (_labelling if connection.labelled else _deletion)(family, entry)
@@ -90,15 +86,6 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
     except OSError as exc:
         raise DatapathError(f"connection tracking: {exc.strerror or exc}", _HINT) from exc
     return len(doomed)
-
-
-def _opened() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
-    sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-    sock.settimeout(_TIMEOUT_S)
-    sock.bind((0, 0))
-    return sock
 
 
 def _listed(sock: socket.socket, family: int) -> Iterator[_Attributes]:

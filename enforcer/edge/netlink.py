@@ -1,9 +1,10 @@
-"""Netlink messages in bytes: headers, attributes and the answers. Opens no socket."""
+"""Netlink messages in bytes: headers, attributes and the answers; and sockets for them."""
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from collections.abc import Iterator
 
@@ -16,14 +17,34 @@ NLM_F_ACK = 0x004
 NLM_F_DUMP = 0x300
 NLA_F_NESTED = 0x8000
 _TYPE_MASK = 0x3FFF
-SOL_NETLINK = 270
-NETLINK_CAP_ACK = 10
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK = 10
+# The kernel answers from memory: nothing makes it wait.
+_TIMEOUT_S = 10.0
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 FAMILY_HEADER = struct.Struct(">BBH")  # linux/netfilter/nfnetlink.h: family, version, resource
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _HEAD = _ATTRIBUTE.unpack_from
 _ERROR = struct.Struct("=i")
+
+
+def opened(protocol: int = NETLINK_NETFILTER) -> socket.socket:
+    """Return a socket of this network namespace, which waits ten seconds for an answer.
+
+    Raises:
+        OSError: the kernel has no such protocol.
+    """
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+    try:
+        # Or every error carries a copy of the message it is about.
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        sock.settimeout(_TIMEOUT_S)
+        sock.bind((0, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def message(kind: int, flags: int, body: bytes, number: int = 1) -> bytes:

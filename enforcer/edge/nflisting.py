@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import socket
 import struct
 from collections.abc import Iterator
 
@@ -19,7 +18,6 @@ from enforcer.core.table import ListedElement
 from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
     HEADER,
-    NETLINK_NETFILTER,
     NLM_F_ACK,
     NLM_F_DUMP,
     NLMSG_DONE,
@@ -28,6 +26,7 @@ from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     attribute,
     attributes,
     by_type,
+    opened,
     raise_unless_gone,
 )
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
@@ -52,7 +51,6 @@ _GENERATION = 1  # NFTA_GEN_ID
 _OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
 _COUNTER = struct.pack(">I", 1)
 _PACKETS = 2
-_TIMEOUT_S = 10.0
 # A part of a dump is never larger (netlink_dump() in net/netlink/af_netlink.c).
 _RECEIVE = 1 << 16
 # A listing during which others change nftables may be of neither state.
@@ -67,10 +65,7 @@ class Listing:
     """
 
     def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
-        self._socket.settimeout(_TIMEOUT_S)
-        self._socket.bind((0, 0))
+        self._socket = opened()
         self._sequence = itertools.count(1)
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ from enum import IntEnum
 from enforcer.core.headers import Flow, parse_flow
 from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
-    NETLINK_NETFILTER,
     NLM_F_ACK,
     NLMSG_ERROR,
     attribute,
@@ -24,6 +23,7 @@ from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     error_in,
     message,
     messages,
+    opened,
 )
 from enforcer.errors import DatapathError
 
@@ -41,7 +41,6 @@ _COPIED = 128
 _BUFFER = 1 << 20
 _RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max
 _MESSAGE = 1 << 14
-_TIMEOUT_S = 10.0
 _NUMBER = struct.Struct(">I")
 
 
@@ -94,9 +93,8 @@ class PacketLog:
     def __init__(self, group: int) -> None:
         self.lost = 0
         self._next: int | None = None
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+            self._socket = opened()
             try:
                 self._bind(group)
             except BaseException:
@@ -113,8 +111,6 @@ class PacketLog:
             ) from exc
 
     def _bind(self, group: int) -> None:
-        self._socket.settimeout(_TIMEOUT_S)
-        self._socket.bind((0, 0))
         self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
         mode = struct.pack(">IBx", _COPIED, _COPY_PACKET)
         for content in (

@@ -16,11 +16,7 @@ from errno import ENOENT
 from enforcer.core.addresses import Address
 from enforcer.core.elements import TimedElement
 from enforcer.core.sets import SETS
-from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
-    NETLINK_CAP_ACK,
-    NETLINK_NETFILTER,
-    SOL_NETLINK,
-)
+from enforcer.edge.netlink import opened  # noqa: TID251 - how sockets are made
 from enforcer.edge.nfmessages import (  # noqa: TID251 - what it sends
     Message,
     Part,
@@ -59,11 +55,8 @@ class ElementSocket:
     """
 
     def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
-        # Or every error carries a copy of the message it is about.
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-        self._socket.bind((0, 0))
+        self._socket = opened()
+        self._socket.settimeout(None)  # all answers are there: see _answers()
         # As the kernel numbers it.
         self.port = int(self._socket.getsockname()[0])
         self._sequence = itertools.count(1)

@@ -21,6 +21,7 @@ from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     NLMSG_ERROR,
     message,
     messages,
+    opened,
     raise_unless_gone,
 )
 from enforcer.errors import DatapathError
@@ -28,8 +29,6 @@ from enforcer.errors import DatapathError
 _SOCK_DIAG = 4  # linux/netlink.h: NETLINK_SOCK_DIAG
 _BY_FAMILY, _DESTROY = 20, 21  # linux/sock_diag.h
 _READ = 1 << 16
-# The kernel answers from memory: nothing makes it wait.
-_TIMEOUT_S = 10.0
 # linux/inet_diag.h: struct inet_diag_req_v2 up to the socket's name, struct inet_diag_msg likewise.
 _REQUEST = struct.Struct("=BBBxI")
 _ANSWER = struct.Struct("=BBBB")
@@ -69,8 +68,7 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
         DatapathError: the kernel does not list or close them.
     """
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as diag:
-            diag.settimeout(_TIMEOUT_S)
+        with opened(_SOCK_DIAG) as diag:
             served = {each.local[1] for each in _listed(diag, _LISTENING)}
             # All are read before one is closed.
             found = list(_listed(diag, _CONNECTED))

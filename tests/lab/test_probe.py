@@ -218,6 +218,7 @@ def test_another_firewall_is_told_apart(net: Topology, host: Host, probe: Tries)
         assert words in found[0].why
 
 
+@pytest.mark.needs("ct")
 def test_what_is_translated_proves_nothing(net: Topology, host: Host, probe: Tries) -> None:
     """Somebody leads all connections to a permitted address: that is said, and no failure."""
     host.enforce(*ELEMENTS)

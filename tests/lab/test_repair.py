@@ -45,9 +45,6 @@ def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
                 for program in hook.attached():
                     hook.detach(program)
 
-        def repaired() -> bool:
-            return footprint(lab.net) == whole and bool(enforcer.status()["healthy"])
-
         def run(command: str) -> Callable[[], object]:
             return lambda: lab.net.host.run(*command.split(), check=False)
 
@@ -68,7 +65,8 @@ def test_what_is_missing_is_shown_and_put_back(lab: Lab, policy: str) -> None:
 
             damage()
             until(told, REPAIRED_WITHIN_S, "status to tell the damage")
-            until(repaired, REPAIRED_WITHIN_S, "the repair")
+            until(lambda: footprint(lab.net) == whole, REPAIRED_WITHIN_S, "the repair")
+            until(lambda: enforcer.status()["healthy"], REPAIRED_WITHIN_S, "health")
             assert is_closed(lab)
 
 

@@ -150,7 +150,9 @@ def test_another_tool_that_swaps_a_program(lab: Lab, policy: str, interface: str
 
 
 @pytest.mark.parametrize("version", [0, 1], ids=["v4", "v6"])
-@pytest.mark.parametrize("origin", ["host", "container"])
+@pytest.mark.parametrize(
+    "origin", ["host", pytest.param("container", marks=pytest.mark.needs("ct"))]
+)
 def test_a_connection_opened_before(lab: Lab, policy: str, origin: str, version: int) -> None:
     """It is judged when enforcement begins, like a new one."""
     lab.net.world.sysctl("net.ipv6.ip_nonlocal_bind=1")
