@@ -42,6 +42,11 @@ ANYBODY = "any user can answer in the name of resolver {}, which is on this mach
 PRIVILEGED = "sysctl net.ipv4.ip_unprivileged_port_start=1024"
 ASTRAY = "resolver {} is reached by {}, where containers can advertise a route: it is not believed"
 UNADVERTISED = "sysctl net.ipv6.conf.{1}.accept_ra=0; delete what `ip route get {0}` shows"
+MISLEADING = "a default route leads by {}, where containers can advertise one: it is not believed"
+NO_ROUTER = (
+    "sysctl net.ipv6.conf.{0}.accept_ra=0; ip -6 route del default dev {0};"
+    " if it leads out, add that route yourself"
+)
 PASSING = "what containers on {} send leaves by {} without being judged"
 JUDGE_BRIDGES = "modprobe br_netfilter; sysctl net.bridge.bridge-nf-call-ip{,6}tables=1"
 GUARDED = "{} is guarded in spite of its name: {}"
@@ -106,6 +111,10 @@ class KernelState:
         found += [
             Problem(ASTRAY.format(resolver, name), UNADVERTISED.format(resolver, name))
             for resolver, name in self.network.led_astray.items()
+        ]
+        found += [
+            Problem(MISLEADING.format(name), NO_ROUTER.format(name))
+            for name in self.network.misleading
         ]
         found += [
             Problem(PASSING.format(*each), JUDGE_BRIDGES) for each in self.network.passing.items()

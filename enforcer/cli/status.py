@@ -78,7 +78,7 @@ def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
 
     recorded = runtime.recorded()
     firewall, filters = Firewall(), Filters()
-    links = Links(recorded.led_out if recorded else ())
+    links = Links(recorded.last_defaults if recorded else {})
     try:
         kernel = read_kernel(firewall.inspect(), firewall, links, filters, recorded)
         return report(kernel, suite.examine(), silent=silent)

@@ -85,6 +85,9 @@ class Network:
     Attributes:
         defaults: indexes of the interfaces of default routes.
         led_out: likewise of the last default routes of a family, where it has none now.
+        onward: indexes of the interfaces that somebody had a route lead to a router by.
+        by_routers: of those of default routes, the ones that only a router on the link, or
+            whoever says to be one, has made a default route over.
         facing: index of the interface that queries to a resolver leave by.
         advertised: resolvers that a router may have put itself on the way to (RFC 4861).
         bridges_judged: what a bridge passes on from port to port meets the ruleset.
@@ -100,6 +103,8 @@ class Network:
     routed: frozenset[int] = frozenset()
     anybody_answers: bool = False
     led_out: frozenset[int] = frozenset()
+    onward: frozenset[int] = frozenset()
+    by_routers: frozenset[int] = frozenset()
 
     @property
     def devices(self) -> dict[Address, str]:
@@ -127,6 +132,15 @@ class Network:
         )
 
     @property
+    def misleading(self) -> tuple[str, ...]:
+        """Return the interfaces that a container may have had a default route lead by."""
+        return tuple(
+            each.name
+            for each in self.interfaces
+            if each.index in self.by_routers and self._leads_to_containers(each)
+        )
+
+    @property
     def _faced(self) -> Mapping[Address, int]:
         return {who: at for who, at in self.facing.items() if who not in self.led_astray}
 
@@ -145,7 +159,7 @@ class Network:
         built = frozenset(
             each.name
             for each in self.interfaces
-            if each.kind in CONTAINER_KINDS and self._leads_out(each)
+            if each.kind in CONTAINER_KINDS and (self._leads_out(each) or self._leads_on(each))
         )
         return built | self.named_like_exempt.keys()
 
@@ -172,12 +186,20 @@ class Network:
 
     def _leads_out(self, interface: Interface) -> str:
         """Return why *interface* can't be exempt; nothing when it can."""
-        if interface.index in self.defaults:
+        if interface.index in self.defaults - self.by_routers:
             return "a default route leads over it"
         if interface.index in self.led_out:
             # What comes up again must not lead out before anybody has seen that it does.
             return "the last default route led over it"
         return self._built_to_lead_out(interface)
+
+    def _leads_on(self, interface: Interface) -> bool:
+        """Tell whether what is behind *interface* is no container's, unless its name says so.
+
+        One that is called docker0 may have a VPN's container behind it.
+        """
+        named = is_exempt(interface.name, DEFAULT_EXEMPT, ())
+        return interface.index in self.onward and not named
 
     def _built_to_lead_out(self, interface: Interface) -> str:
         """Return why, wherever routes lead."""
@@ -188,8 +210,10 @@ class Network:
         return f"{outer[0]} is a port of it, and no container's" if outer else ""
 
     def _leads_to_containers(self, interface: Interface) -> bool:
-        named = interface.name != LOOPBACK and is_exempt(interface.name, DEFAULT_EXEMPT, ())
-        return named and not self._built_to_lead_out(interface)
+        if interface.name == LOOPBACK or self._built_to_lead_out(interface):
+            return False
+        named = is_exempt(interface.name, DEFAULT_EXEMPT, ())
+        return named or not (self._leads_out(interface) or self._leads_on(interface))
 
     def role(self, interface: Interface) -> Role:
         """Return what the ruleset does with what leaves by *interface*."""

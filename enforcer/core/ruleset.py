@@ -58,7 +58,9 @@ _SNAPLEN = 128
 LEARNED_TIMEOUT_S = 60
 
 # IFNAMSIZ is 16 with the NUL. A lone `*` would exempt everything.
-_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
+_EXEMPT = re.compile(r"[A-Za-z0-9_.:@-]{1,15}|[A-Za-z0-9_.:@-]{1,14}\*")
+# What means something else, or nothing, in a name between quotes; the kernel allows it.
+_UNQUOTABLE = frozenset('"*\\')
 
 _FIRST_SYN = "tcp flags & (fin | syn | rst | ack) == syn"
 
@@ -90,6 +92,11 @@ class Capabilities:
 
 
 FULL = Capabilities(ct=True, ct_label=True, reject=True, counter=True, log=True)
+
+
+def can_name(interface: str) -> bool:
+    """Tell whether nft can be told the name of an interface, as the kernel has it."""
+    return interface.isprintable() and _UNQUOTABLE.isdisjoint(interface)
 
 
 def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the caller
@@ -130,9 +137,10 @@ def compile_ruleset(  # noqa: PLR0913 - every part of a ruleset is named by the 
         raise ValueError("a nonce must be a 32-bit number other than 0, which every packet has")
     if not (0 < probe >> 16 < 1 << 16 and probe & 0xFFFF):
         raise ValueError("a priority must be of 32 bits, neither half 0: others have those")
-    for name in (*exempt, *uplinks):
-        if not _INTERFACE.fullmatch(name):
-            raise ValueError(f'"{name}" names no interface')
+    if bad := [name for name in exempt if not _EXEMPT.fullmatch(name)]:
+        raise ValueError(f'"{bad[0]}" names no interface')
+    if bad := [name for name in uplinks if not can_name(name)]:
+        raise ValueError(f'"{bad[0]}" can\'t be named to nft')
     labels = _labels(capabilities)
     on, begun = (tuple(going_on()), tuple(begin_inside())) if labels else ((), ())
     counted = (f"packets {denied} bytes 0",) if denied else ()

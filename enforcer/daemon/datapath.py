@@ -20,7 +20,8 @@ from enforcer.core.destinations import Permitted
 from enforcer.core.grants import Grants
 from enforcer.core.interfaces import DEFAULT_EXEMPT, Network
 from enforcer.core.policy import Mode, Policy
-from enforcer.core.ruleset import Capabilities, compile_ruleset
+from enforcer.core.ruleset import Capabilities, can_name, compile_ruleset
+from enforcer.core.wording import quoted
 from enforcer.daemon import teardown
 from enforcer.daemon.bridge import Bridge, cgroup_root
 from enforcer.daemon.inheritance import Inheritance, policy_number
@@ -39,6 +40,7 @@ from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
 
+RENAME = 'give that interface another name, without ", * and \\: ip link set dev NAME name OTHER'
 _UNSEEN = Network((), frozenset(), {})
 
 
@@ -73,12 +75,12 @@ class Datapath:
         # Of packets that try the ruleset, by which it knows them.
         self.probe = _new_priority()
         self.firewall = Firewall()
-        self.links = Links(self._predecessor.led_out if self._predecessor else ())
+        self.links = Links(self._predecessor.last_defaults if self._predecessor else {})
         self.filters = Filters()
         # The table of a killed predecessor: what it let live may live on. Without one it is
         # that of the boot, and nobody has looked at connections.
         before = self._predecessor
-        judged = before is not None and self.firewall.summary().mode is Mode.ENFORCE
+        judged = before is not None and self._is_whole(before)
         permitted = _permitted(before) if before is not None and judged else None
         self._live = LiveConnections(self.links, end, permitted)
         self._capabilities = capabilities
@@ -102,6 +104,11 @@ class Datapath:
         self._enforced_uplinks: frozenset[str] = frozenset()
         self._resolvers: tuple[str, ...] = ()
         self._networks = before.networks if before else ()
+
+    def _is_whole(self, before: Attachments) -> bool:
+        """Tell whether the table is one that enforces, and as *before* says that it was made."""
+        enforces = self.firewall.summary().mode is Mode.ENFORCE
+        return enforces and before.table is not None and not self.firewall.edited(before.table)
 
     @property
     def uplinks_moved(self) -> bool:
@@ -233,7 +240,7 @@ class Datapath:
             nonces=self._marks.accepted,
             table=self.firewall.applied,
             networks=self._networks,
-            led_out=tuple(sorted(self.links.led_out)),
+            last_defaults={v: tuple(sorted(of)) for v, of in self.links.last_defaults.items()},
         )
         return self._runtime.record(attachments)
 
@@ -253,6 +260,8 @@ class Datapath:
     ) -> None:
         """Put the ruleset in force, in one transaction."""
         uplinks = self._network.leading_out
+        if unnamed := sorted(name for name in uplinks if not can_name(name)):
+            raise DatapathError(f"nft can't be told of {quoted(unnamed[0])}", RENAME)
         nonces = self._marks.next()
         opened = tuple(elements)
         with contextlib.suppress(DatapathError):

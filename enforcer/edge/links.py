@@ -6,10 +6,12 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -24,6 +26,7 @@ _UNICAST = 1  # linux/rtnetlink.h: RTN_UNICAST
 # the link as it makes those of addresses; systemd-networkd makes all of them the other way.
 _BY_KERNEL, _BY_ROUTER = 2, 9
 _PERMANENT = 0x80  # linux/if_addr.h: IFA_F_PERMANENT; none that an advertisement led to has it
+_NONE: Mapping[int, Collection[int]] = MappingProxyType({})
 # A resolver, the index of the interface that leads to it, and who made the route.
 _Facing: TypeAlias = tuple[Address, int, int]
 # Of br_netfilter, in the network namespace of whoever looks.
@@ -36,24 +39,47 @@ _FIRST_OF_ANYBODY = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _EVERYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - binds nothing
 
 
+@dataclass(frozen=True)
+class _Way:
+    """One way that a route leads.
+
+    Attributes:
+        interface: index of the one it leads by.
+        by_router: a router advertised it, or whoever says to be one.
+        onward: it leads to a router, and not to the link itself.
+    """
+
+    network: IPv4Network | IPv6Network
+    interface: int
+    by_router: bool
+    onward: bool
+
+    @property
+    def is_default(self) -> bool:
+        return self.network.prefixlen == 0
+
+
 class Links:
     """What the network namespace it was made in looks like.
 
     Args:
-        led_out: indexes of the interfaces of earlier default routes.
+        last_defaults: indexes of the interfaces of earlier default routes, by version of IP.
 
     Raises:
         DatapathError: the kernel refuses; every method may.
     """
 
-    def __init__(self, led_out: Iterable[int] = ()) -> None:
+    def __init__(self, last_defaults: Mapping[int, Collection[int]] = _NONE) -> None:
         self._netlink = Rtnetlink()
-        self._defaults = dict.fromkeys((4, 6), frozenset(led_out))  # the last, by version
+        self._last = {version: frozenset(of) for version, of in last_defaults.items()}
 
     @property
-    def led_out(self) -> frozenset[int]:
-        """The indexes of the interfaces of default routes, or of the last that a family had."""
-        return frozenset().union(*self._defaults.values())
+    def last_defaults(self) -> Mapping[int, frozenset[int]]:
+        """The indexes of the interfaces of default routes, the last that each family had.
+
+        Without those that a router advertised: whoever is on the link can.
+        """
+        return self._last
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -66,33 +92,35 @@ class Links:
 
     def network(self, resolvers: Iterable[Address]) -> Network:
         """Return the interfaces and where routes lead, to *resolvers* among others."""
-        interfaces = self._netlink.listed("interfaces", self._netlink.ipr.get_links)
-        leading = [
-            (_destination(route), index)
-            for route in self._routes()
-            if route["type"] == _UNICAST
-            for index in _interfaces_of(route)
+        listed = self._netlink.listed("interfaces", self._netlink.ipr.get_links)
+        interfaces = tuple(map(_interface, listed))
+        ways = [
+            way for route in self._routes() if route["type"] == _UNICAST for way in _ways(route)
         ]
-        defaults = self._remember(leading)
+        configured = self._remember(ways, {each.index for each in interfaces})
+        defaults = frozenset(way.interface for way in ways if way.is_default)
         routes = tuple(self._facing(resolvers))
         return Network(
-            tuple(map(_interface, interfaces)),
+            interfaces,
             defaults,
             {resolver: index for resolver, index, _ in routes},
             frozenset(self._advertised(routes)),
             _bridges_are_judged(),
-            frozenset(index for network, index in leading if not network.is_link_local),
+            frozenset(way.interface for way in ways if not way.network.is_link_local),
             _anybody_may_serve(DNS_PORT),
-            self.led_out - defaults,
+            frozenset().union(*self._last.values()) - configured,
+            frozenset(way.interface for way in ways if way.onward and not way.by_router),
+            defaults - configured,
         )
 
-    def _remember(self, leading: Iterable[tuple[IPv4Network | IPv6Network, int]]) -> frozenset[int]:
-        """Return the interfaces of default routes among those *leading* to networks."""
+    def _remember(self, ways: Iterable[_Way], present: Collection[int]) -> frozenset[int]:
+        """Return the interfaces of default routes among *ways* that nobody advertised."""
         found: dict[int, set[int]] = {}
-        for network, index in leading:
-            if network.prefixlen == 0:
-                found.setdefault(network.version, set()).add(index)
-        self._defaults.update((version, frozenset(of)) for version, of in found.items())
+        for way in ways:
+            if way.is_default and not way.by_router:
+                found.setdefault(way.network.version, set()).add(way.interface)
+        last = self._last | found
+        self._last = {version: frozenset(of).intersection(present) for version, of in last.items()}
         return frozenset().union(*found.values())
 
     def routes(self) -> tuple[Route, ...]:
@@ -176,7 +204,14 @@ def _destination(route: Any) -> IPv4Network | IPv6Network:
 
 
 def _interfaces_of(route: Any) -> tuple[int, ...]:
+    return tuple(way.interface for way in _ways(route))
+
+
+def _ways(route: Any) -> Iterator[_Way]:
     index = route.get_attr("RTA_OIF")
-    if index is not None:
-        return (index,)
-    return tuple(hop["oif"] for hop in route.get_attr("RTA_MULTIPATH") or ())
+    several = route.get_attr("RTA_MULTIPATH") or ()
+    hops = [(index, route)] if index is not None else [(hop["oif"], hop) for hop in several]
+    for by, hop in hops:
+        # A router of the other family is in VIA (RFC 8950).
+        onward = any(hop.get_attr(each) for each in ("RTA_GATEWAY", "RTA_VIA"))
+        yield _Way(_destination(route), by, route["proto"] == _BY_ROUTER, onward)

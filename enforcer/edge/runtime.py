@@ -7,7 +7,7 @@ import ipaddress
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +47,8 @@ class Attachments:
         table: digests of the parts of the nftables table as it was applied; None where
             none was yet.
         networks: that the ruleset always permits.
-        led_out: indexes of the interfaces of default routes, or of the last that a family had.
+        last_defaults: indexes of the interfaces of default routes, the last ones that there
+            were, by version of IP.
     """
 
     cgroup: str
@@ -56,7 +57,7 @@ class Attachments:
     nonces: tuple[int, ...]
     table: Mapping[str, str] | None
     networks: tuple[str, ...] = ()
-    led_out: tuple[int, ...] = ()
+    last_defaults: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 class RuntimeDir:
@@ -174,7 +175,10 @@ class RuntimeDir:
                 networks=tuple(
                     str(ipaddress.ip_network(each)) for each in data.get("networks", ())
                 ),
-                led_out=tuple(map(int, data.get("led_out", ()))),
+                last_defaults={
+                    int(version): tuple(map(int, indexes))
+                    for version, indexes in data.get("last_defaults", {}).items()
+                },
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise RuntimeDirError(

@@ -56,10 +56,10 @@ def with_filters(host: Namespace, use: Callable[[Filters], T]) -> T:
 
 
 def network(host: Namespace, *resolvers: str, led_out: Collection[int] = ()) -> Network:
-    """Return the network of *host* as seen from *resolvers*, after *led_out* led out."""
+    """Return the network of *host* as seen from *resolvers*, after *led_out* led out for IPv4."""
 
     def call() -> Network:
-        links = Links(led_out)
+        links = Links({4: led_out})
         try:
             return links.network(map(ip_address, resolvers))
         finally:
@@ -303,7 +303,7 @@ def test_what_led_out_is_remembered_until_something_else_does(host: Namespace) -
     eth0, bridge = interface(host, "eth0").index, interface(host, BRIDGE).index
 
     def call() -> None:
-        links = Links(led_out=[bridge])
+        links = Links({4: [bridge], 6: [bridge, 4711]})
 
         def seen() -> tuple[set[int], set[int]]:
             found = links.network(())
@@ -321,11 +321,28 @@ def test_what_led_out_is_remembered_until_something_else_does(host: Namespace) -
             host.ip("route del default")
             host.run("ip", "-6", "route", "del", "default")
             assert seen() == (set(), {bridge})
-            assert links.led_out == {bridge}
+            assert links.last_defaults == {4: {bridge}, 6: {bridge}}
         finally:
             links.close()
 
     host.call(call)
+
+
+def test_a_router_that_somebody_named_is_outside(host: Namespace) -> None:
+    """A veth, or a bridge without ports, may lead to a network of its own: that of a VPN."""
+    host.ip(
+        "link add uplink type veth peer name far",
+        "address add 10.88.0.2/24 dev uplink",
+        "link set uplink up",
+        "link set far up",
+    )
+    assert network(host).leading_out == {"eth0"}
+    host.ip("route add 198.51.100.0/24 via 10.88.0.1")
+    assert network(host).leading_out == {"eth0", "uplink"}
+    host.ip("route replace 198.51.100.0/24 nexthop via 10.88.0.1 nexthop via 172.30.0.2")
+    assert network(host).leading_out == {"eth0", "uplink"}  # a bridge of that name has containers
+    host.ip("route del 198.51.100.0/24", "route add 198.51.100.0/24 dev uplink")
+    assert network(host).leading_out == {"eth0"}
 
 
 def test_what_somebody_else_saw_leading_out_is_believed(host: Namespace) -> None:

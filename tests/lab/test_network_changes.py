@@ -214,3 +214,27 @@ def cpu_s(pid: int) -> float:
     """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_any_name_of_an_uplink_is_followed_or_told(lab: Lab, enforcer: Enforcer) -> None:
+    """The kernel takes nearly any character; one that nft can't be told ended the daemon."""
+    host = lab.net.host
+    lan, untold = "br-ü+lan", 'br-"lan'
+
+    def role(name: str) -> str | None:
+        return {each["name"]: each["role"] for each in enforcer.status()["interfaces"]}.get(name)
+
+    def told() -> bool:
+        texts = (problem["text"] for problem in enforcer.status()["problems"])
+        return any("nft can't be told of" in text for text in texts)
+
+    host.run("ip", "link", "add", lan, "up", "type", "bridge")
+    host.run("ip", "route", "add", "default", "dev", lan, "metric", "77")
+    until(lambda: role(lan) == "guarded", AT_ONCE_S, "the uplink to be followed")
+    until(lambda: lan in host.run("nft", "list", "ruleset").stdout, AT_ONCE_S, "the ruleset")
+    until(lambda: enforcer.status()["healthy"], AT_ONCE_S, "health")
+    host.run("ip", "link", "set", lan, "name", untold)
+    until(told, AT_ONCE_S, "it to be told")
+    assert enforcer.status()["enforcing"]
+    host.run("ip", "link", "set", untold, "name", lan)
+    until(lambda: enforcer.status()["healthy"], AT_ONCE_S, "health again")

@@ -11,6 +11,8 @@ from ipaddress import ip_address
 import pytest
 
 from tests.lab.conftest import FRESH_ZONE
+from tests.lab.connect import attempt
+from tests.lab.guarded import listener
 from tests.lab.lab import Lab
 from tests.lab.messages import ask
 from tests.lab.nameserver import Nameserver
@@ -48,9 +50,9 @@ def labs() -> Iterator[Labs]:
         yield made
 
 
-def advertise(container: Namespace, on_link: str) -> None:
-    """Say, as any container may, that *on_link* is on its link."""
-    header = struct.pack("!BBHBBHII", _ADVERTISEMENT, 0, 0, 64, 0, 0, 0, 0)
+def advertise(container: Namespace, on_link: str, router_s: int = 0) -> None:
+    """Say, as any container may, that *on_link* is on its link, and it a router for so long."""
+    header = struct.pack("!BBHBBHII", _ADVERTISEMENT, 0, 0, 64, 0, router_s, 0, 0)
     prefix = struct.pack("!BBBBIII", _PREFIX_OPTION, 4, 128, _ON_LINK, _LIFETIME_S, _LIFETIME_S, 0)
 
     def send() -> None:
@@ -111,6 +113,28 @@ def test_the_daemon_does_not_ask_a_container_on_the_way_to_the_resolver(labs: La
         assert not server.queries
     labs.enforcer.put_in_force(POLICY)
     until(lambda: not _problems(labs), 15, "the resolver to be believed again")
+
+
+def test_a_container_that_says_it_is_the_router(labs: Labs) -> None:
+    """Its bridge was taken for an uplink: what is behind it was unlabelled, what goes to it judged.
+
+    As if it led out, containers could be answered by somebody else, and not by the machine.
+    """
+    enforcer, host, container = labs.enforcer, labs.closed.net.host, labs.closed.net.container
+    host.sysctl(*_FOLLOWS)
+    advertise(container, "2001:db8:77::1", _LIFETIME_S)
+    default = ("ip", "-6", "route", "show", "default", "dev", BRIDGE)
+    until(lambda: host.run(*default).stdout, 5, "the route to the container")
+    text = f"a default route leads by {BRIDGE}, where containers can advertise one"
+    until(lambda: any(text in each for each in _problems(labs)), 10, "it to be told")
+    enforcer.cli("reload")
+    assert BRIDGE not in host.run("nft", "list", "table", "inet", "enforcer").stdout
+    roles = {each["name"]: each["role"] for each in enforcer.status()["interfaces"]}
+    assert roles[BRIDGE] == "exempt"
+    with listener(container, "172.30.0.2", 8000):
+        assert attempt(host, "172.30.0.2", 8000).outcome == "connected"
+    host.run("ip", "-6", "route", "del", "default", "dev", BRIDGE)
+    until(lambda: not _problems(labs), 15, "health")
 
 
 def _until_told(labs: Labs) -> None:

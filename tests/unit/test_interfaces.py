@@ -135,6 +135,26 @@ def test_what_leads_out_is_told_from_what_leads_to_containers() -> None:
     assert machine.leading_out == {"lan", "uplink"}
 
 
+def test_nobody_is_an_uplink_by_advertising() -> None:
+    """Whoever is on a link can say that he is its router; containers are on their bridge's."""
+    bridge = Interface(20, "lxdbr0", kind="bridge")
+    facing = {RESOLVERS[1]: 20}
+    machine = Network(
+        (LO, ETH0, DOCKER0, bridge),
+        defaults=frozenset({2, 3, 20}),
+        facing=facing,
+        advertised=frozenset(facing),
+        by_routers=frozenset({2, 3, 20}),
+    )
+    assert machine.leading_out == frozenset()
+    assert machine.misleading == ("docker0", "lxdbr0")
+    assert machine.led_astray == {RESOLVERS[1]: "lxdbr0"}
+    configured = replace(machine, by_routers=frozenset())
+    assert configured.leading_out == {"docker0", "lxdbr0"}
+    assert configured.misleading == ()
+    assert configured.led_astray == {}
+
+
 def test_a_resolver_behind_a_bridge_may_be_answered_for_by_others() -> None:
     """Not one of this machine, nor one that only guarded interfaces lead to."""
     assert network(facing=(3, 2)).answered_inside == {RESOLVERS[0]: "docker0"}
