@@ -48,7 +48,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
     except client.Silent as exc:
         holder = runtime.holder()
         end = f"kill -9 {holder.pid if holder else 'the daemon'}, then off once more"
-        raise client.Silent(exc.message, f"nothing was removed; end it: {end}") from exc
+        raise client.Silent(exc.message, f"it may do so yet; to be sure: {end}") from exc
     except NotRunning as exc:
         require_root("off removes what is in the kernel")
         removed = teardown.remove_leftovers(runtime)

@@ -15,6 +15,8 @@ from enforcer.core.addresses import Address, Network
 # machine does not have.
 ICMP, IGMP, TCP, UDP, ICMPV6 = 1, 2, 6, 17, 58
 DNS_PORT = 53
+# Where the ports that any user may have begin, by default: net.ipv4.ip_unprivileged_port_start.
+ANYBODYS_PORTS = 1024
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Connection:
         origin: who began it, or in whose name.
         assured: answered, and the answer was answered.
         labelled: it began inside, by a ruleset of ours, which judged it then.
+        resumed: a server's of this machine, it seems; nobody saw it begin.
         perhaps: where it leads if it began here all the same; None where that is known.
     """
 
@@ -46,6 +49,7 @@ class Connection:
     destination: Destination
     assured: bool
     labelled: bool = False
+    resumed: bool = False
     perhaps: Destination | None = None
 
     @property

@@ -19,16 +19,17 @@ from enforcer.core.chains import (
     by_kind,
     hook,
 )
-from enforcer.core.destinations import ICMP, ICMPV6, TCP
+from enforcer.core.destinations import ANYBODYS_PORTS, ICMP, ICMPV6, TCP
 from enforcer.core.interfaces import LOOPBACK
 from enforcer.core.own_traffic import NOT_FIRST_SYN
 from enforcer.core.policy import Mode
 from enforcer.core.sets import block
 
 # Of 128 bits that a connection keeps: on those that began where nothing is judged, or nobody
-# knows where, and on those that the machine or what is behind an exempt interface began.
+# knows where; on those that the machine or what is behind an exempt interface began; and on
+# those of a server on the machine whose beginning nobody saw.
 # The other user of them is Open vSwitch, in zones of its own.
-UNJUDGED_LABEL, INSIDE_LABEL = 100, 101
+UNJUDGED_LABEL, INSIDE_LABEL, RESUMED_LABEL = 100, 101, 102
 UNJUDGED = f"ct label {UNJUDGED_LABEL}"
 # What answers such a connection comes in by a guarded interface, or is forged.
 FORGED_REPLY = f"ct direction reply ct label {INSIDE_LABEL}"
@@ -38,12 +39,15 @@ FORGED_REPLY = f"ct direction reply ct label {INSIDE_LABEL}"
 # began elsewhere.
 _FIRST = "ct state new,related"
 _ERROR = f"ct state related meta l4proto {{ {ICMP}, {ICMPV6} }}"
-_ANNOUNCED = f"ct state related meta l4proto != {{ {ICMP}, {ICMPV6} }}"
+# In the other direction it is a reset, to somebody who was refused.
+_ANNOUNCED = f"ct state related ct direction original meta l4proto != {{ {ICMP}, {ICMPV6} }}"
 # A segment of a connection that is not tracked (any more): to a port of a server on the machine
 # its sender began it, as with an ssh session older than this table. Else we may have, and were
 # he taken at his word, what a host still sends would make our side of it replies.
 _RESUMED = f"ct state new {NOT_FIRST_SYN} ct label set {UNJUDGED_LABEL}"
-_RESUMED_BY_CLIENT = f"ct state new tcp dport >= 1024 {NOT_FIRST_SYN} ct label set {UNJUDGED_LABEL}"
+_BY_SERVER, _BY_CLIENT = f"tcp sport < {ANYBODYS_PORTS}", f"tcp dport >= {ANYBODYS_PORTS}"
+_RESUMED_BY_SERVER = f"ct state new {_BY_SERVER} {NOT_FIRST_SYN} ct label set {RESUMED_LABEL}"
+_RESUMED_BY_CLIENT = f"ct state new {_BY_CLIENT} {NOT_FIRST_SYN} ct label set {UNJUDGED_LABEL}"
 # A segment of no connection, or not in its place.
 _STRAY = f"ct state invalid meta l4proto {TCP}"
 
@@ -60,7 +64,9 @@ def going_on() -> Iterator[str]:
 
 def begin_inside() -> Iterator[str]:
     """Return the rules of the output chain that label what the machine begins."""
-    yield f"ct state new ct label set {INSIDE_LABEL}"
+    yield _RESUMED_BY_SERVER
+    begun = f"ct label & {RESUMED_LABEL} != {RESUMED_LABEL}"
+    yield f"ct state new {begun} ct label set {INSIDE_LABEL}"
     yield f"{_ANNOUNCED} ct label set {INSIDE_LABEL}"
 
 

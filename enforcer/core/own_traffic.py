@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from enforcer.core.addresses import PRIVATE
-from enforcer.core.destinations import IGMP
+from enforcer.core.destinations import ANYBODYS_PORTS, IGMP
 from enforcer.core.networks import to_networks
 
 NOT_FIRST_SYN = "tcp flags & (syn | ack) != syn"
@@ -42,6 +42,6 @@ def own_traffic(*, ct: bool) -> Iterator[str]:
     yield f"ip6 daddr ff02::1:2 udp sport 546 udp dport 547 {_SYSTEM} accept"
     if ct:
         yield "# a server's connection older than this table, such as an ssh session"
-        yield f"ct state new tcp sport < 1024 {NOT_FIRST_SYN} accept"
+        yield f"ct state new tcp sport < {ANYBODYS_PORTS} {NOT_FIRST_SYN} accept"
         yield "# resets: our refusals to those we forward for, and ends of forgotten connections"
         yield "tcp flags & (fin | syn | rst) == rst accept"

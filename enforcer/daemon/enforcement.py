@@ -126,6 +126,7 @@ class Enforcement:
         refused = await self._kernel.run(self._datapath.alone, now.policy, now.resolvers)
         self._tell_refused(refused)
         await self._enforce(now, await self._inherit(now))
+        await self._kernel.run(self._datapath.inheritance.settle)
 
     async def _inherit(self, wanted: InForce) -> frozenset[Pair]:
         """Go on with what an earlier process had open; return what *wanted* does not permit."""

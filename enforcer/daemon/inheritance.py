@@ -84,11 +84,18 @@ class Inheritance:
 
     def _word(self) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
         try:
-            return last_words.take(self._directory)
+            return last_words.read(self._directory)
         except RuntimeDirError as exc:
             # Only connections that are older than what is open depend on it.
             LOGGER.warning("what was open once is not known: %s", exc)
             return ()
+
+    def settle(self) -> None:
+        """Forget what was left word of: the ruleset in force takes account of it."""
+        try:
+            last_words.discard(self._directory)
+        except RuntimeDirError as exc:
+            LOGGER.warning("what was open once is not forgotten: %s", exc)
 
     def _learned(self, policy: Policy) -> Mapping[Pair, float]:
         found: dict[Pair, float] = {}

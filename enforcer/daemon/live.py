@@ -95,6 +95,8 @@ class LiveConnections:
                     return True
                 if connection.labelled or not some_unjudged:
                     return False
+            if connection.resumed:  # an ssh session, say, that began outside before our table
+                return False
             # What seems to have been begun outside may have been made in somebody's name,
             # so that speaking to him is to answer. Who really asked will ask again.
             forgeable = not connection.made_by_both and not inside(connection.origin)

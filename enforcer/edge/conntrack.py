@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import Connection, Destination
-from enforcer.core.labels import INSIDE_LABEL, UNJUDGED_LABEL
+from enforcer.core.labels import INSIDE_LABEL, RESUMED_LABEL, UNJUDGED_LABEL
 from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     FAMILY_HEADER,
     NLA_F_NESTED,
@@ -25,6 +25,7 @@ from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     NLMSG_ERROR,
     attribute,
     by_type,
+    failure_in,
     message,
     messages,
     opened,
@@ -50,8 +51,10 @@ _Attributes: TypeAlias = dict[int, bytes]  # by type
 _PORT = struct.Struct(">H")
 _FLAGS = struct.Struct(">I")
 _WORD = struct.Struct("=I")
-_INSIDE_BIT, _UNJUDGED_BIT = 1 << INSIDE_LABEL % 32, 1 << UNJUDGED_LABEL % 32
-_WORDS = 4  # of labels: both are in the last one
+_UNJUDGED_BIT, _INSIDE_BIT, _RESUMED_BIT = (
+    1 << label % 32 for label in (UNJUDGED_LABEL, INSIDE_LABEL, RESUMED_LABEL)
+)
+_WORDS = 4  # of labels: all are in the last one
 _UNJUDGED = bytes(_WORD.size * (_WORDS - 1)) + _WORD.pack(_UNJUDGED_BIT)
 _ASSURED = 1 << 2  # linux/netfilter/nf_conntrack_common.h: IPS_ASSURED
 
@@ -74,15 +77,21 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
         with opened() as sock:
             # All are read before one is deleted, which would make the listing skip others.
             doomed = [
-                (_labelling if connection.labelled else _deletion)(family, entry)
+                (_labelling if _may_be_ours(entry) else _deletion)(family, entry)
                 for family in (socket.AF_INET, socket.AF_INET6)
                 for entry in _listed(sock, family)
                 if (connection := _connection(entry)) is not None
                 and not _is_judged(entry)
                 and unwanted(connection)
             ]
-            for start in range(0, len(doomed), _BATCH):
-                _carry_out(sock, doomed[start : start + _BATCH])
+            # One that is refused, as what a flowtable has taken over, keeps none of the others.
+            failures = [
+                failure
+                for start in range(0, len(doomed), _BATCH)
+                for failure in _carry_out(sock, doomed[start : start + _BATCH])
+            ]
+            if failures:
+                raise failures[0]
     except OSError as exc:
         raise DatapathError(f"connection tracking: {exc.strerror or exc}", _HINT) from exc
     return len(doomed)
@@ -101,13 +110,15 @@ def _listed(sock: socket.socket, family: int) -> Iterator[_Attributes]:
                 yield by_type(payload, FAMILY_HEADER.size)
 
 
-def _carry_out(sock: socket.socket, requests: Sequence[bytes]) -> None:
+def _carry_out(sock: socket.socket, requests: Sequence[bytes]) -> Iterator[OSError]:
+    """Yield what was refused."""
     sock.send(b"".join(requests))
     answers = 0
     while answers < len(requests):
         for _, payload in messages(sock.recv(_READ)):
             answers += 1
-            raise_unless_gone(payload)
+            if failure := failure_in(payload):
+                yield failure
 
 
 def _connection(entry: _Attributes) -> Connection | None:
@@ -125,13 +136,18 @@ def _connection(entry: _Attributes) -> Connection | None:
         Destination(source, protocol[_PROTO_NUMBER][0], _PORT.unpack_from(port)[0]),
         assured=bool(flags & _ASSURED),
         labelled=bool(_word_of_label(entry) & _INSIDE_BIT),
+        resumed=bool(_word_of_label(entry) & _RESUMED_BIT),
     )
+
+
+def _may_be_ours(entry: _Attributes) -> bool:
+    """Tell whether what leaves goes as it began, so that the ruleset can judge each packet."""
+    return bool(_word_of_label(entry) & (_INSIDE_BIT | _RESUMED_BIT))
 
 
 def _is_judged(entry: _Attributes) -> bool:
     """Tell whether each packet of it that leaves is judged already."""
-    both = _INSIDE_BIT | _UNJUDGED_BIT
-    return _word_of_label(entry) & both == both
+    return _may_be_ours(entry) and bool(_word_of_label(entry) & _UNJUDGED_BIT)
 
 
 def _word_of_label(entry: _Attributes) -> int:

@@ -35,8 +35,8 @@ def leave(directory: Path, opened: Iterable[tuple[Pair, tuple[str, ...]]]) -> No
             json.dump([(str(address), port, hosts) for (address, port), hosts in opened], file)
 
 
-def take(directory: Path) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
-    """Return what was left, if anything was, and remove it: it will not be true for ever.
+def read(directory: Path) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
+    """Return what was left, if anything was.
 
     Raises:
         RuntimeDirError: it can't be read.
@@ -54,5 +54,14 @@ def take(directory: Path) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
                 )
         except (ValueError, TypeError) as exc:  # half of it, where the disk was full
             raise RuntimeDirError(f'"{path}" makes no sense: {exc}') from exc
-        finally:
-            path.unlink()
+
+
+def discard(directory: Path) -> None:
+    """Remove what was left: it will not be true for ever.
+
+    Raises:
+        RuntimeDirError: it can't be removed.
+    """
+    path = directory / LAST_WORDS
+    with translated(path):
+        path.unlink(missing_ok=True)

@@ -66,11 +66,20 @@ def error_in(payload: bytes) -> int:
     return -int(_ERROR.unpack_from(payload)[0])
 
 
-def raise_unless_gone(payload: bytes) -> None:
-    """Raise the OSError of an NLMSG_ERROR, but for what is not there: it has ended by itself."""
+def failure_in(payload: bytes) -> OSError | None:
+    """Return the error of an NLMSG_ERROR, but for what is not there: it has ended by itself."""
     number = error_in(payload)
-    if number not in (0, errno.ENOENT):
-        raise OSError(number, os.strerror(number))
+    return None if number in (0, errno.ENOENT) else OSError(number, os.strerror(number))
+
+
+def raise_unless_gone(payload: bytes) -> None:
+    """Raise what `failure_in` finds.
+
+    Raises:
+        OSError: that.
+    """
+    if failure := failure_in(payload):
+        raise failure
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

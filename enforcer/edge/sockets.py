@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
-from enforcer.core.destinations import TCP, Connection, Destination
+from enforcer.core.destinations import ANYBODYS_PORTS, TCP, Connection, Destination
 from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
     NLM_F_ACK,
     NLM_F_DUMP,
     NLMSG_DONE,
     NLMSG_ERROR,
+    failure_in,
     message,
     messages,
     opened,
@@ -60,7 +61,8 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
     """Close the sockets of TCP connections that are *unwanted*.
 
     A connection to a port that is listened on here counts as begun outside; any user can
-    listen on that of a connection of his own (SO_REUSEPORT), so it may lead out as well.
+    listen on that of a connection of his own (SO_REUSEPORT), so it may lead out as well, unless
+    the port is a server's.
 
     Returns: how many were closed.
 
@@ -73,8 +75,10 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
             # All are read before one is closed.
             found = list(_listed(diag, _CONNECTED))
             doomed = [each for each in found if unwanted(_connection(each, served))]
-            for each in doomed:
-                _close(diag, each)
+            # One that is refused keeps none of the others.
+            failures = [failure for each in doomed for failure in _close(diag, each)]
+            if failures:
+                raise failures[0]
     except OSError as exc:
         raise DatapathError(f"sockets: {exc.strerror or exc}", _HINT) from exc
     return len(doomed)
@@ -83,7 +87,8 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
 def _connection(each: _Socket, served: set[int]) -> Connection:
     here, there = (Destination(address, TCP, port) for address, port in (each.local, each.remote))
     if each.local[1] in served:
-        return Connection(there.address, here, assured=True, perhaps=there)
+        perhaps = there if here.port >= ANYBODYS_PORTS else None
+        return Connection(there.address, here, assured=True, perhaps=perhaps)
     return Connection(here.address, there, assured=True)
 
 
@@ -109,12 +114,13 @@ def _answers(diag: socket.socket, family: int) -> Iterator[_Socket]:
                 yield _Socket(family, name, local, remote)
 
 
-def _close(diag: socket.socket, each: _Socket) -> None:
+def _close(diag: socket.socket, each: _Socket) -> Iterator[OSError]:
+    """Yield what was refused."""
     request = _REQUEST.pack(each.family, TCP, 0, _CONNECTED) + each.name
     diag.send(message(_DESTROY, NLM_F_ACK, request))
     for kind, payload in messages(diag.recv(_READ)):
-        if kind == NLMSG_ERROR:
-            raise_unless_gone(payload)
+        if kind == NLMSG_ERROR and (failure := failure_in(payload)):
+            yield failure
 
 
 def _address(family: int, octets: bytes) -> Address:

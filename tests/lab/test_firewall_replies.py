@@ -19,7 +19,7 @@ import pytest
 from enforcer.core.interfaces import DEFAULT_EXEMPT, LOOPBACK
 from enforcer.core.ruleset import FULL
 from tests.lab.forge import forge_datagram
-from tests.lab.guarded import Host, connected, element, goes_on, udp
+from tests.lab.guarded import Host, connect, connected, element, goes_on, udp
 from tests.lab.second import ADDRESSES as SECOND
 from tests.lab.second import second_container
 from tests.lab.topology import BRIDGE, Topology
@@ -163,3 +163,25 @@ def test_containers_are_answered(
     host.enforce(exempt=exempt)
     with connected(net.container, net.host, OWN[version], PORT) as ends:
         assert goes_on(ends)
+
+
+@both_families
+def test_who_is_refused_from_outside_hears_of_it(net: Topology, host: Host, version: int) -> None:
+    """A reset by somebody's firewall, or by ours to whom the machine forwards for, is a reply."""
+    host.enforce()
+    net.host.nft(
+        "table inet lab_other {\nchain input {\ntype filter hook input priority 0\n"
+        f"tcp dport {PORT} reject with tcp reset\n}}\n}}"
+    )
+    try:
+        assert connect(net.world, OWN[version], PORT) == "ECONNREFUSED"
+        assert host.denied() == 0
+    finally:
+        net.host.nft("delete table inet lab_other")
+    beyond, way = (("203.0.113.7", "10.77.0.2"), ("2001:db9::7", "fd77::2"))[version]
+    net.world.ip(f"route add {beyond} via {way}")
+    try:
+        assert connect(net.world, beyond, PORT) == "ECONNREFUSED"
+        assert host.denied() == 1
+    finally:
+        net.world.ip(f"route del {beyond}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab import guarded
 from tests.lab.daemon import running
 from tests.lab.forge import forge_first_segment
 from tests.lab.guarded import Ends, family, goes_on, listener, without_tracking
@@ -92,6 +93,22 @@ def test_what_could_begin_one_keeps_none(world: Topology, version: int, origin: 
 
 @labels
 @both_families
+def test_one_whose_beginning_was_forgotten_is_kept_by_nothing(
+    world: Topology, version: int
+) -> None:
+    """From the port that it has it could be a server's."""
+    with (
+        running(world, BOTH) as enforcer,
+        connected(world, "host", version, OF_A_SERVER) as (ours, theirs),
+    ):
+        world.host.run("conntrack", "-F")
+        assert goes_on((ours, theirs))
+        enforcer.put_in_force(POLICY)
+        assert not goes_on((theirs, ours))
+
+
+@labels
+@both_families
 def test_a_container_that_had_a_port_of_a_server_keeps_none(world: Topology, version: int) -> None:
     """When enforcement begins: no ruleset has labelled what is older."""
     with connected(world, "container", version, OF_A_SERVER) as (ours, theirs):
@@ -116,3 +133,15 @@ def test_a_server_at_the_port_of_a_client_keeps_none(
         enforcer.put_in_force(POLICY)
         assert not goes_on((theirs, ours))
         assert not goes_on((ours, theirs))
+
+
+@pytest.mark.parametrize("tier", ["unlabelled", "stateless"])
+def test_whoever_came_to_a_server_stays_when_his_network_goes(world: Topology, tier: str) -> None:
+    """An administrator's session: who began it is not known there, but no user has its port."""
+    with (
+        running(world, f'{POLICY}networks: ["10.77.0.0/24"]\n', tier=tier) as enforcer,
+        guarded.connected(world.world, world.host, "10.77.0.2", OF_A_SERVER) as ends,
+    ):
+        assert goes_on(ends)
+        enforcer.put_in_force(POLICY)
+        assert goes_on(ends)

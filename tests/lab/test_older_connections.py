@@ -14,7 +14,7 @@ from enforcer.edge.conntrack import end_connections
 from tests.lab.asking import ask, await_held, is_open
 from tests.lab.daemon import running
 from tests.lab.forge import IPV6_FREEBIND, forge_datagram
-from tests.lab.guarded import Ends, connected, goes_on, udp
+from tests.lab.guarded import Ends, connected, goes_on, udp, without_tracking
 from tests.lab.lab import Lab
 from tests.lab.namespace import Namespace
 from tests.lab.registry import ALLOWED, DENIED
@@ -25,7 +25,7 @@ from tests.lab.wait import until
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("ct")]
 
-PORT = 9443
+PORT, PORT_OF_A_SERVER = 9443, 500
 POLICY = """\
 version: 1
 organization: lab
@@ -167,6 +167,33 @@ def test_a_new_daemon_lets_live_what_a_killed_one_did(world: Topology) -> None:
         enforcer.kill()
         enforcer.start()
         assert all(map(goes_on, connections.values()))
+
+
+def test_a_new_daemon_ends_what_a_changed_table_let_begin(world: Topology) -> None:
+    """Somebody had opened it while there was no daemon to see that."""
+    with running(world, POLICY) as enforcer:
+        enforcer.kill()
+        world.host.nft("insert rule inet enforcer output accept")
+        with connected(world.host, world.world, DENIED.addresses[0], PORT) as ends:
+            assert goes_on(ends)
+            enforcer.start()
+            assert not goes_on(ends)
+
+
+@pytest.mark.needs("ct-label")
+@both_families
+def test_a_servers_session_goes_on_whichever_end_speaks_first(
+    world: Topology, version: int
+) -> None:
+    """Where nothing had tracked it, a server that spoke first seemed to have begun it."""
+    with (
+        without_tracking(world),
+        connected(world.world, world.host, OWN[version], PORT_OF_A_SERVER) as ends,
+        running(world, f"{POLICY}mode: audit\n") as enforcer,
+    ):
+        assert goes_on(ends[::-1])
+        enforcer.put_in_force(POLICY)
+        assert goes_on(ends[::-1])
 
 
 @pytest.mark.needs("ct-label")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.edge.last_words import leave, take
+from enforcer.edge.last_words import discard, leave, read
 from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.runtime import LAST_WORDS, RuntimeDir
 
@@ -24,24 +24,25 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_is_read_as_it_was_written_and_once(directory: Path) -> None:
+def test_it_is_read_as_it_was_written_until_it_is_discarded(directory: Path) -> None:
     """The order says what was opened last; a later process has other words."""
     leave(directory, OPENED[::-1])
     leave(directory, OPENED)
     assert (directory / LAST_WORDS).stat().st_mode & 0o777 == 0o600
-    assert take(directory) == OPENED
-    assert take(directory) == ()
+    assert read(directory) == read(directory) == OPENED
+    for _ in range(2):
+        discard(directory)
+        assert read(directory) == ()
 
 
 @pytest.mark.parametrize(
     "text", ["", '[["198.18.0.1", 443', "{}x", '[["nowhere", 443, []]]', "[1]"]
 )
-def test_half_of_it_is_an_error_once(directory: Path, text: str) -> None:
+def test_half_of_it_is_an_error(directory: Path, text: str) -> None:
     """A disk was full, or somebody else wrote it."""
     (directory / LAST_WORDS).write_text(text)
     with pytest.raises(RuntimeDirError, match="makes no sense"):
-        take(directory)
-    assert take(directory) == ()
+        read(directory)
 
 
 def test_a_directory_that_others_write_to_is_not_believed(directory: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_directory_that_others_write_to_is_not_believed(directory: Path) -> No
     leave(directory, OPENED)
     directory.chmod(0o777)
     with pytest.raises(RuntimeDirError, match="can't be trusted"):
-        take(directory)
+        read(directory)
     with pytest.raises(RuntimeDirError, match="can't be trusted"):
         leave(directory, OPENED)
 
