@@ -19,8 +19,8 @@ from tests.lab.wait import until
 
 pytestmark = pytest.mark.root
 
-# Three rounds of the daemon's own look-around.
-REPAIRED_WITHIN_S = 15
+# Eight rounds of the daemon's own look-around.
+REPAIRED_WITHIN_S = 40
 
 
 def is_closed(lab: Lab) -> bool:
