@@ -147,6 +147,11 @@ class Datapath:
         self.programs.set_grants(grants)
         return self.follow(resolvers)
 
+    def renew(self, policy: Policy) -> None:
+        """Mark with another nonce, as `learn` does, now that only *policy*'s hosts are known."""
+        self._marks.renew()
+        self._configure(policy)
+
     def bridge(self, policy: Policy) -> None:
         """Let the first SYN to a learned address pass before the sets know it.
 

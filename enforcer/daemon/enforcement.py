@@ -157,7 +157,7 @@ class Enforcement:
         policy, before = new.policy, self._books.mark()
         self.intake.keep()
         try:
-            await self._learn(new, renew=True)
+            await self._learn(new, renew=False)
             # What was learned until now was learned by the old grants: it must be in
             # the books before they are compared with the new ones.
             self.intake.take()
@@ -169,6 +169,9 @@ class Enforcement:
             self.writer.put(change)
             # Or by the new ones already, which the kernel had before we did.
             self.intake.observe_kept()
+            # What sockets are marked with from now on is accepted by the next ruleset, too.
+            await self._forget_unbound()
+            await self._kernel.run(self._datapath.renew, policy)
             await self._enforce(new, closed)
         except DatapathError:
             self.in_force = old

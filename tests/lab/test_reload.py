@@ -18,7 +18,7 @@ import pytest
 
 from tests.lab.asking import ask, ask_both, held
 from tests.lab.conftest import FRESH_ZONE, POLICY
-from tests.lab.daemon import running
+from tests.lab.daemon import Enforcer, running
 from tests.lab.guarded import connected, goes_on
 from tests.lab.lab import Lab
 from tests.lab.registry import DENIED
@@ -102,12 +102,7 @@ def test_a_socket_that_still_connects_opens_nothing_again(lab: Lab, by: str) -> 
                 enforcer.kill()
                 enforcer.policy_file.write_text(WITHOUT_ZONE)
                 enforcer.start()
-            # Refused, or sent and dropped, or ended where nothing tracks it: no other way.
-            until(
-                lambda: enforcer.status()["denied"]["total"] or syns(lab) > 1 or not tried(lab),
-                10,
-                "another SYN",
-            )
+            until(lambda: refused_or_ended(lab, enforcer), 10, "another SYN")
             listing = host.run("nft", "list", "set", "inet", "enforcer", "allow4").stdout
             assert address not in listing
 
@@ -132,6 +127,26 @@ def test_no_mark_leads_elsewhere_while_a_reload_lasts(lab: Lab, tmp_path: Path) 
                 waiting.write("go on\n")
             assert refusal(outcome.strip()) == "ECONNREFUSED"
         until(lambda: enforcer.status()["policy"]["hosts"] == 1, 10, "the reload to end")
+
+
+def test_a_socket_that_began_while_a_reload_lasted_opens_nothing(lab: Lab, tmp_path: Path) -> None:
+    """What the policy no longer has was still known, and marked as the next ruleset accepts it."""
+    pipe, nft = tmp_path / "pipe", tmp_path / "nft"
+    nft.write_text(_SLOW_NFT.format(pipe=pipe, nft=shutil.which("nft")))
+    nft.chmod(0o755)
+    with running(lab.net, POLICY, path=f"{tmp_path}:{os.environ['PATH']}") as enforcer:
+        address = silent_address(lab)
+        os.mkfifo(pipe)
+        enforcer.policy_file.write_text(WITHOUT_ZONE)
+        os.kill(enforcer.process.pid, signal.SIGHUP)
+        with pipe.open("w") as waiting, trying(lab, _KEEP_TRYING, address):
+            pipe.unlink()
+            waiting.write("go on\n")
+            waiting.flush()
+            until(lambda: enforcer.status()["policy"]["hosts"] == 1, 10, "the reload to end")
+            until(lambda: refused_or_ended(lab, enforcer), 10, "another SYN")
+            listing = lab.net.host.run("nft", "list", "set", "inet", "enforcer", "allow4")
+            assert address not in listing.stdout
 
 
 def test_no_mark_of_a_reload_that_crashed_leads_elsewhere(lab: Lab, tmp_path: Path) -> None:
@@ -241,9 +256,10 @@ def await_element(lab: Lab, address: str) -> None:
     until(lambda: lab.net.host.run(*get, check=False).returncode == 0, 5, f"{address} to be open")
 
 
-def tried(lab: Lab) -> str:
-    """Return the host's sockets that connect."""
-    return lab.net.host.run("ss", "--no-header", "--tcp", "state", "syn-sent").stdout
+def refused_or_ended(lab: Lab, enforcer: Enforcer) -> bool:
+    """Tell whether a socket's next SYN was refused or dropped, or there is to be none."""
+    trying = lab.net.host.run("ss", "--no-header", "--tcp", "state", "syn-sent").stdout
+    return bool(enforcer.status()["denied"]["total"]) or syns(lab) > 1 or not trying
 
 
 def syns(lab: Lab) -> int:
