@@ -1,6 +1,6 @@
 """The labels on connections that nothing judged: who sets them, and what they mean.
 
-Pure: no I/O, no clock. Why there are two stands in docs/adr/0007.
+Pure: no I/O, no clock. docs/adr/0007 says why.
 """
 
 from __future__ import annotations

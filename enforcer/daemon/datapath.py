@@ -40,7 +40,7 @@ from enforcer.edge.programs import Programs
 from enforcer.edge.runtime import Attachments, RuntimeDir
 from enforcer.errors import DatapathError
 
-RENAME = 'give that interface another name, without ", * and \\: ip link set dev NAME name OTHER'
+RENAME = 'rename it, without ", * and \\: ip link set NAME down; ip link set NAME name OTHER up'
 _UNSEEN = Network((), frozenset(), {})
 
 
@@ -80,6 +80,7 @@ class Datapath:
         # The table of a killed predecessor: what it let live may live on. Without one it is
         # that of the boot, and nobody has looked at connections.
         before = self._predecessor
+        self._table = before.table if before is not None else None
         judged = before is not None and self._is_whole(before)
         permitted = _permitted(before) if before is not None and judged else None
         self._live = LiveConnections(self.links, end, permitted)
@@ -113,7 +114,11 @@ class Datapath:
     @property
     def uplinks_moved(self) -> bool:
         """Whether the ruleset in force exempts an uplink, or guards what is none any more."""
-        return self._network.leading_out != self._enforced_uplinks
+        return self._uplinks != self._enforced_uplinks
+
+    @property
+    def _uplinks(self) -> frozenset[str]:
+        return frozenset(filter(can_name, self._network.leading_out))
 
     def device(self, resolver: Address) -> str | None:
         """Return the interface that *resolver* was last seen to be reached by.
@@ -150,7 +155,7 @@ class Datapath:
     def renew(self, policy: Policy) -> None:
         """Mark with another nonce, as `learn` does, now that only *policy*'s hosts are known."""
         self._marks.renew()
-        self._configure(policy)
+        self._configure(policy, learned_by=policy_number(policy))
 
     def bridge(self, policy: Policy) -> None:
         """Let the first SYN to a learned address pass before the sets know it.
@@ -218,6 +223,10 @@ class Datapath:
                 self.judging.follow(network)
             except DatapathError as exc:
                 refused[JUDGE_CONNECT] = exc
+        for name in network.leading_out - self._uplinks:
+            refused[name] = DatapathError(
+                f"nft can't be told of {quoted(name)}, which leads out", RENAME
+            )
         trusted = tuple(map(str, resolvers))
         if self._resolvers != trusted:
             self._resolvers = trusted
@@ -243,7 +252,7 @@ class Datapath:
             ),
             resolvers=self._resolvers,
             nonces=self._marks.accepted,
-            table=self.firewall.applied,
+            table=self._table if self.firewall.applied is None else self.firewall.applied,
             networks=self._networks,
             last_defaults={v: tuple(sorted(of)) for v, of in self.links.last_defaults.items()},
         )
@@ -264,9 +273,7 @@ class Datapath:
         now: float,
     ) -> None:
         """Put the ruleset in force, in one transaction."""
-        uplinks = self._network.leading_out
-        if unnamed := sorted(name for name in uplinks if not can_name(name)):
-            raise DatapathError(f"nft can't be told of {quoted(unnamed[0])}", RENAME)
+        uplinks = self._uplinks
         nonces = self._marks.next()
         opened = tuple(elements)
         with contextlib.suppress(DatapathError):

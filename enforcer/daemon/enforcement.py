@@ -170,7 +170,7 @@ class Enforcement:
             # Or by the new ones already, which the kernel had before we did.
             self.intake.observe_kept()
             # What sockets are marked with from now on is accepted by the next ruleset, too.
-            await self._forget_unbound()
+            await self._forget_all_unbound()
             await self._kernel.run(self._datapath.renew, policy)
             await self._enforce(new, closed)
         except DatapathError:
@@ -181,7 +181,6 @@ class Enforcement:
             await self._forget_unbound()
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
-        await self._forget_unbound()
         await self._flush_caches()
         self._books.forget(closed, new.grants)
         self.lookups.use(policy, new.resolvers, time.monotonic())
@@ -254,18 +253,21 @@ class Enforcement:
     async def _forget_unbound(self) -> None:
         """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
         try:
-            learned = await self._kernel.run(self._datapath.programs.learned)
-            # Afterwards, or what an answer opens meanwhile would be taken for unbound.
-            self.intake.take()
-            unbound = learned.keys() - self._books.pairs()
-            await self._kernel.run(self._datapath.programs.forget, unbound)
-            await self._kernel.run(self._datapath.settle, self.in_force.policy)
+            await self._forget_all_unbound()
         except DatapathError as exc:
             # What is in force is so already: the rest is for the next look.
             text = f"addresses that another policy permitted may be open: {exc.message}"
             self._problems.raise_(UNBOUND, Problem(text, exc.hint))
         else:
             self._problems.settle(UNBOUND)
+
+    async def _forget_all_unbound(self) -> None:
+        learned = await self._kernel.run(self._datapath.programs.learned)
+        # Afterwards, or what an answer opens meanwhile would be taken for unbound.
+        self.intake.take()
+        unbound = learned.keys() - self._books.pairs()
+        await self._kernel.run(self._datapath.programs.forget, unbound)
+        await self._kernel.run(self._datapath.settle, self.in_force.policy)
 
     async def _learn(self, wanted: InForce, *, renew: bool) -> None:
         learn = partial(self._datapath.learn, renew=renew)

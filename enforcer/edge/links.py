@@ -18,7 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from enforcer.core.addresses import Address
 from enforcer.core.destinations import DNS_PORT, Route
-from enforcer.core.interfaces import Interface, Network
+from enforcer.core.interfaces import CONTAINER_KINDS, Interface, Network
 from enforcer.edge.rtnetlink import Rtnetlink, translated  # noqa: TID251 - its base
 
 _UNICAST = 1  # linux/rtnetlink.h: RTN_UNICAST
@@ -45,7 +45,8 @@ class _Way:
 
     Attributes:
         interface: index of the one it leads by.
-        by_router: a router advertised it, or whoever says to be one.
+        by_router: a router advertised it, or whoever says to be one; as a way to everywhere a
+            network on the link is nothing else either.
         onward: it leads to a router, and not to the link itself.
     """
 
@@ -97,7 +98,7 @@ class Links:
         ways = [
             way for route in self._routes() if route["type"] == _UNICAST for way in _ways(route)
         ]
-        configured = self._remember(ways, {each.index for each in interfaces})
+        configured = self._remember(ways, {each.index: each.kind for each in interfaces})
         defaults = frozenset(way.interface for way in ways if way.is_default)
         routes = tuple(self._facing(resolvers))
         return Network(
@@ -113,14 +114,16 @@ class Links:
             defaults - configured,
         )
 
-    def _remember(self, ways: Iterable[_Way], present: Collection[int]) -> frozenset[int]:
+    def _remember(self, ways: Iterable[_Way], kinds: Mapping[int, str]) -> frozenset[int]:
         """Return the interfaces of default routes among *ways* that nobody advertised."""
         found: dict[int, set[int]] = {}
         for way in ways:
             if way.is_default and not way.by_router:
                 found.setdefault(way.network.version, set()).add(way.interface)
+            elif way.is_default and kinds.get(way.interface) not in CONTAINER_KINDS:
+                found.setdefault(way.network.version, set())  # another way than before, by a card
         last = self._last | found
-        self._last = {version: frozenset(of).intersection(present) for version, of in last.items()}
+        self._last = {version: frozenset(of) & kinds.keys() for version, of in last.items()}
         return frozenset().union(*found.values())
 
     def routes(self) -> tuple[Route, ...]:
@@ -214,4 +217,5 @@ def _ways(route: Any) -> Iterator[_Way]:
     for by, hop in hops:
         # A router of the other family is in VIA (RFC 8950).
         onward = any(hop.get_attr(each) for each in ("RTA_GATEWAY", "RTA_VIA"))
-        yield _Way(_destination(route), by, route["proto"] == _BY_ROUTER, onward)
+        by_router = route["proto"] in (_BY_ROUTER, _BY_KERNEL)
+        yield _Way(_destination(route), by, by_router, onward)

@@ -177,7 +177,7 @@ class RuntimeDir:
                 ),
                 last_defaults={
                     int(version): tuple(map(int, indexes))
-                    for version, indexes in data.get("last_defaults", {}).items()
+                    for version, indexes in dict(data.get("last_defaults", {})).items()
                 },
             )
         except (ValueError, KeyError, TypeError) as exc:

@@ -322,6 +322,10 @@ def test_what_led_out_is_remembered_until_something_else_does(host: Namespace) -
             host.run("ip", "-6", "route", "del", "default")
             assert seen() == (set(), {bridge})
             assert links.last_defaults == {4: {bridge}, 6: {bridge}}
+            host.ip("tuntap add card mode tun", "link set card up")
+            host.run("ip", "-6", "route", "add", "default", "dev", "card", "proto", "ra")
+            links.network(())
+            assert links.last_defaults == {4: {bridge}, 6: set()}
         finally:
             links.close()
 

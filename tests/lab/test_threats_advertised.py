@@ -50,10 +50,12 @@ def labs() -> Iterator[Labs]:
         yield made
 
 
-def advertise(container: Namespace, on_link: str, router_s: int = 0) -> None:
-    """Say, as any container may, that *on_link* is on its link, and it a router for so long."""
+def advertise(container: Namespace, on_link: str, length: int = 128, router_s: int = 0) -> None:
+    """Say, as any container may, that a network is on its link, and it a router for so long."""
     header = struct.pack("!BBHBBHII", _ADVERTISEMENT, 0, 0, 64, 0, router_s, 0, 0)
-    prefix = struct.pack("!BBBBIII", _PREFIX_OPTION, 4, 128, _ON_LINK, _LIFETIME_S, _LIFETIME_S, 0)
+    prefix = struct.pack(
+        "!BBBBIII", _PREFIX_OPTION, 4, length, _ON_LINK, _LIFETIME_S, _LIFETIME_S, 0
+    )
 
     def send() -> None:
         with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
@@ -115,14 +117,19 @@ def test_the_daemon_does_not_ask_a_container_on_the_way_to_the_resolver(labs: La
     until(lambda: not _problems(labs), 15, "the resolver to be believed again")
 
 
-def test_a_container_that_says_it_is_the_router(labs: Labs) -> None:
+@pytest.mark.parametrize(
+    ("on_link", "length", "router_s"), [("2001:db8:77::1", 128, _LIFETIME_S), ("::", 0, 0)]
+)
+def test_a_container_that_says_it_is_the_router(
+    labs: Labs, on_link: str, length: int, router_s: int
+) -> None:
     """Its bridge was taken for an uplink: what is behind it was unlabelled, what goes to it judged.
 
     As if it led out, containers could be answered by somebody else, and not by the machine.
     """
     enforcer, host, container = labs.enforcer, labs.closed.net.host, labs.closed.net.container
     host.sysctl(*_FOLLOWS)
-    advertise(container, "2001:db8:77::1", _LIFETIME_S)
+    advertise(container, on_link, length, router_s)
     default = ("ip", "-6", "route", "show", "default", "dev", BRIDGE)
     until(lambda: host.run(*default).stdout, 5, "the route to the container")
     text = f"a default route leads by {BRIDGE}, where containers can advertise one"

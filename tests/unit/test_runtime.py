@@ -21,6 +21,8 @@ RECORDED = Attachments(
     ("192.0.2.53", "2001:db8::53"),
     (0xBEEF, 0xBEF0),
     {"chain output": "abc"},
+    ("10.0.0.0/8",),
+    {4: (2,), 6: (2, 3)},
 )
 
 
@@ -53,7 +55,16 @@ def test_a_record_of_version_0_1_0_is_found(directory: Path) -> None:
     assert RuntimeDir(directory).recorded() == expected
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cgroup": "/", "program_ids": ["x"]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"cgroup": "/", "program_ids": ["x"]}',
+        '{"cgroup": "/", "program_ids": [], "resolvers": [], "nonces": [], "last_defaults": [1]}',
+    ],
+)
 def test_a_record_that_makes_no_sense_is_an_error(directory: Path, text: str) -> None:
     """It names the file to remove."""
     (directory / RECORD).write_text(text)
