@@ -36,7 +36,8 @@ _OWN_WORLD = """
 import socket, subprocess, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-subprocess.run(["ip", "address", "add", sys.argv[1], "dev", "lo"], check=True)
+at_once = ["nodad"] if family == socket.AF_INET6 else []
+subprocess.run(["ip", "address", "add", sys.argv[1], "dev", "lo", *at_once], check=True)
 server, client = (socket.socket(family, socket.SOCK_DGRAM) for _ in "ab")
 server.bind((sys.argv[1], 53))
 client.settimeout(2)
