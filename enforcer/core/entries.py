@@ -16,6 +16,10 @@ from enforcer.core.hostname import Pattern
 from enforcer.core.presets import presets
 from enforcer.core.wording import described, quoted
 
+# What is left of everything without loopback, multicast and what is nobody's: RFC 6890, RFC 4291.
+_UNICAST = tuple(map(ipaddress.ip_network, ("0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3", "2000::/3")))
+_NOWHERE = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "127.0.0.0/8")))
+
 
 def host(value: object) -> tuple[Pattern, int | None]:
     """Read a host with or without port, as a string."""
@@ -80,8 +84,10 @@ def network(value: object) -> Network:
 def networks(value: list[Network]) -> list[Network]:
     """Return the networks of a policy, unless all of them together are everything."""
     for family in (4, 6):
-        parts = [each for each in value if each.version == family]
-        if any(each.prefixlen == 0 for each in ipaddress.collapse_addresses(parts)):  # type: ignore[type-var]  # of one family
+        parts = [each for each in (*value, *_NOWHERE) if each.version == family]
+        whole = tuple(ipaddress.collapse_addresses(parts))  # type: ignore[type-var]  # of one family
+        unicast = (each for each in _UNICAST if each.version == family)
+        if all(any(each.subnet_of(one) for one in whole) for each in unicast):  # type: ignore[arg-type]
             reason = f"together allow every address of IPv{family}"
             raise _fault(reason, "to deny nothing: mode: audit")
     return value

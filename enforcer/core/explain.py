@@ -134,12 +134,15 @@ def _name(target: Name, policy: Policy) -> Explanation:
     pattern = Pattern(target.host, wildcard=False)
     need = _need(pattern, target.port, Purpose.API, policy)
     allowed = need.entry is not None
-    add = () if allowed else (_line(pattern, target.port),)
+    add: tuple[str, ...] = (_line(pattern, target.port),)
+    if target.port == HTTPS and serving(target.host) is not None:
+        # Whoever asks for a registry is about to pull from it.
+        add = _image(Image(target.host, HTTPS, target.host), policy).add
     return Explanation(
         f"{target.host}:{target.port}",
         allowed,
         needs=(need,),
-        add=add,
+        add=() if allowed else add,
         note="" if allowed else _other_ports(pattern, policy),
     )
 

@@ -95,7 +95,7 @@ def _shared(found: PolicyText) -> Iterator[Finding]:
             reason = f"{text} permits the hosts of anybody who rents one below {wide}"
             yield _at(found, place, reason, "name the hosts that pulls need, if they stay the same")
         elif not host.pattern.wildcard and (domain in SHARED_HOSTS or is_public_suffix(domain)):
-            reason = f"{domain} serves the buckets of everybody by their path"
+            reason = f"{domain} is everybody's: names below it, or buckets by their path"
             yield _at(found, place, reason, "use a name that is one bucket's or one account's")
 
 

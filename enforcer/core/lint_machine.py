@@ -85,7 +85,8 @@ def _hosts(path: str, text: str, grants: Grants) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         address, *names = line.partition("#")[0].split() or ("",)
         for name in names:
-            if grants.match_text(name.removesuffix(".")) is not None:
+            own = name == "localhost" or name.endswith(".localhost")
+            if not own and grants.match_text(name.removesuffix(".")) is not None:
                 reason = (
                     f"{quoted(name)} is taken from here, without an answer that could open"
                     f" {printable(address)}"

@@ -78,6 +78,16 @@ def test_a_registry_whose_layers_are_elsewhere_is_not_allowed_by_its_name_alone(
         assert explained(IMAGES[preset.name], f"{listed}\n").allowed
 
 
+@pytest.mark.parametrize("target", ["ghcr.io", "https://ghcr.io/v2/"])
+def test_the_host_of_a_known_registry_is_advised_with_all_that_a_pull_needs(target: str) -> None:
+    """The host alone is what lint warns of."""
+    assert explained(target).add == ("registries:", "  - ghcr")
+    layers = "hosts: [pkg-containers.githubusercontent.com]\n"
+    assert explained(target, layers).add == ("  - ghcr.io",)
+    assert explained(target, "hosts: [ghcr.io]\n").add == ()
+    assert explained("ghcr.io:5000").add == ("  - ghcr.io:5000",)
+
+
 def test_fips_endpoints_are_of_the_preset_with_the_switch() -> None:
     """The name of the image says that the switch is needed."""
     found = explained("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/x")

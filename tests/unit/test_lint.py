@@ -59,11 +59,13 @@ def test_what_is_complete_is_no_finding(policy: str) -> None:
     assert found(policy) == ()
 
 
-@pytest.mark.parametrize("host", ["s3.eu-west-1.amazonaws.com", "storage.googleapis.com"])
+@pytest.mark.parametrize(
+    "host", ["s3.eu-west-1.amazonaws.com", "storage.googleapis.com", "github.io", "com"]
+)
 def test_a_host_that_serves_the_buckets_of_all(host: str) -> None:
     """As is often advised for layers."""
     (finding,) = found(f"hosts: [{host}]\n")
-    assert finding.reason == f"{host} serves the buckets of everybody by their path"
+    assert finding.reason == f"{host} is everybody's: names below it, or buckets by their path"
 
 
 def test_a_wildcard_over_a_shared_suffix() -> None:
@@ -133,6 +135,12 @@ def test_what_goes_round_a_policy_or_into_it(
 def test_what_does_no_harm_is_no_finding(path: str, text: str) -> None:
     """Comments, what is off, what the policy permits."""
     assert found(POLICY, {path: text}) == ()
+
+
+def test_localhost_is_where_it_belongs() -> None:
+    """Nobody answers for it."""
+    lines = "127.0.0.1 localhost\n::1 localhost a.localhost\n"
+    assert found("hosts: [localhost, a.localhost]\n", {HOSTS: lines}) == ()
 
 
 def test_files_are_read_where_they_are(tmp_path: Path) -> None:
