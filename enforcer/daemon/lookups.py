@@ -26,6 +26,7 @@ from enforcer.edge.resolver import CONCURRENT_LOOKUPS, TIMEOUT_S, LookupResult, 
 KEY = "lookup of "
 OTHERS = "lookups of other hosts"
 HINT = "check the name and the resolvers"
+WHICH = "enforcer hosts shows which; check the names and the resolvers"
 # More tasks than lookups at a time, so that none of these waits for its turn here.
 MAX_RUNNING: Final = 2 * CONCURRENT_LOOKUPS
 # A lookup takes about a millisecond of a processor. In the default lifetime of
@@ -213,6 +214,6 @@ class Lookups:
         others = self._schedule.failing - len(self._named)
         if others > 0:
             hosts = "another host" if others == 1 else f"{others} other hosts"
-            self._problems.recount(OTHERS, Problem(f"{hosts} can't be resolved", HINT))
+            self._problems.recount(OTHERS, Problem(f"{hosts} can't be resolved", WHICH))
         else:
             self._problems.settle(OTHERS)

@@ -281,12 +281,13 @@ class Daemon:
         mounted = {CAP_SYS_ADMIN} if self._runtime.cgroup.is_mount() else set()
         await self._kernel.run(limit, _besides() | mounted)
         opened = counted(len(self._enforcement), "address", "addresses")
-        LOGGER.info("%s, %s open", self._in_a_line(), opened)
+        LOGGER.info("%s", self._in_a_line(f", {opened} open"))
 
-    def _in_a_line(self) -> str:
+    def _in_a_line(self, more: str = "") -> str:
         policy, problems = self._enforcement.in_force.policy, self._problems.current()
         doing = {"enforce": "enforcing", "audit": "auditing"}[policy.mode.value]
-        text = f"{doing} the policy of {policy.organization}: {counted(len(policy.hosts), 'host')}"
+        hosts = counted(len(policy.hosts), "host")
+        text = f"{doing} the policy of {policy.organization}: {hosts}{more}"
         if not problems:
             return text
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
