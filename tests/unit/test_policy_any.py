@@ -6,13 +6,15 @@ import ipaddress
 import re
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from enforcer.core.mistakes import PLACES
 from enforcer.core.policy import Policy, parse_policy
 from enforcer.errors import PolicyError
 
+# Of IPv6; what has it all is refused.
+UNICAST = ipaddress.IPv6Network("2000::/3")
 HEAD = "version: 1\norganization: acme\n"
 SCALARS = st.one_of(
     st.none(),
@@ -78,11 +80,15 @@ def test_any_document_is_a_policy_or_a_policy_error(
 
 
 @given(st.ip_addresses(), st.integers(1, 128))
+@example(ipaddress.IPv4Address("0.0.0.1"), 1)
+@example(ipaddress.IPv6Address("::1"), 4)
 def test_the_network_suggested_is_accepted(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int
 ) -> None:
     """What the hint says to write instead of host bits is valid, and has the address in it."""
     prefix = min(prefix, address.max_prefixlen)
+    meant = ipaddress.ip_network((address, prefix), strict=False)
+    assume(isinstance(meant, ipaddress.IPv4Network) or not UNICAST.subnet_of(meant))
     try:
         policy = parse_policy(f"{HEAD}networks: ['{address}/{prefix}']", "policy.yaml")
     except PolicyError as exc:
