@@ -150,7 +150,7 @@ class Network:
         return {
             each.name: why
             for each in self.interfaces
-            if is_exempt(each.name, DEFAULT_EXEMPT, ()) and (why := self._leads_out(each))
+            if _is_named_like_exempt(each) and (why := self._leads_out(each))
         }
 
     @cached_property
@@ -198,8 +198,7 @@ class Network:
 
         One that is called docker0 may have a VPN's container behind it.
         """
-        named = is_exempt(interface.name, DEFAULT_EXEMPT, ())
-        return interface.index in self.onward and not named
+        return interface.index in self.onward and not _is_named_like_exempt(interface)
 
     def _built_to_lead_out(self, interface: Interface) -> str:
         """Return why, wherever routes lead."""
@@ -212,8 +211,8 @@ class Network:
     def _leads_to_containers(self, interface: Interface) -> bool:
         if interface.name == LOOPBACK or self._built_to_lead_out(interface):
             return False
-        named = is_exempt(interface.name, DEFAULT_EXEMPT, ())
-        return named or not (self._leads_out(interface) or self._leads_on(interface))
+        leads = self._leads_out(interface) or self._leads_on(interface)
+        return _is_named_like_exempt(interface) or not leads
 
     def role(self, interface: Interface) -> Role:
         """Return what the ruleset does with what leaves by *interface*."""
@@ -256,6 +255,10 @@ class Network:
         # A port of a bridge hands its packets to the bridge.
         kinds = {each.index: each.kind for each in self.interfaces}
         return interface.master is None or kinds.get(interface.master) == _VRF
+
+
+def _is_named_like_exempt(interface: Interface) -> bool:
+    return is_exempt(interface.name, DEFAULT_EXEMPT, ())
 
 
 def matching(pattern: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -77,7 +77,9 @@ def end_connections(unwanted: Callable[[Connection], bool]) -> int:
         with opened() as sock:
             # All are read before one is deleted, which would make the listing skip others.
             doomed = [
-                (_labelling if _may_be_ours(entry) else _deletion)(family, entry)
+                (_labelling if connection.labelled or connection.resumed else _deletion)(
+                    family, entry
+                )
                 for family in (socket.AF_INET, socket.AF_INET6)
                 for entry in _listed(sock, family)
                 if (connection := _connection(entry)) is not None
@@ -131,23 +133,20 @@ def _connection(entry: _Attributes) -> Connection | None:
     protocol = by_type(answer[_TUPLE_PROTO])
     port = protocol.get(_PROTO_SOURCE_PORT, b"\0\0")
     (flags,) = _FLAGS.unpack_from(entry[_STATUS])
+    word = _word_of_label(entry)
     return Connection(
         origin,
         Destination(source, protocol[_PROTO_NUMBER][0], _PORT.unpack_from(port)[0]),
         assured=bool(flags & _ASSURED),
-        labelled=bool(_word_of_label(entry) & _INSIDE_BIT),
-        resumed=bool(_word_of_label(entry) & _RESUMED_BIT),
+        labelled=bool(word & _INSIDE_BIT),
+        resumed=bool(word & _RESUMED_BIT),
     )
-
-
-def _may_be_ours(entry: _Attributes) -> bool:
-    """Tell whether what leaves goes as it began, so that the ruleset can judge each packet."""
-    return bool(_word_of_label(entry) & (_INSIDE_BIT | _RESUMED_BIT))
 
 
 def _is_judged(entry: _Attributes) -> bool:
     """Tell whether each packet of it that leaves is judged already."""
-    return _may_be_ours(entry) and bool(_word_of_label(entry) & _UNJUDGED_BIT)
+    word = _word_of_label(entry)
+    return bool(word & _UNJUDGED_BIT and word & (_INSIDE_BIT | _RESUMED_BIT))
 
 
 def _word_of_label(entry: _Attributes) -> int:

@@ -161,6 +161,16 @@ class Setting:
         """Return what is open for which hosts."""
         return (await self.enforcement.holders()).bindings()
 
+    async def reload_in_vain(self, step: str) -> None:
+        """Reload while *step* is refused: what was in force still is, and what was open."""
+        self.datapath.refuses = step
+        before, hosts = self.enforcement.in_force, await self.open_for()
+        with pytest.raises(DatapathError, match="no room"):
+            await self.enforcement.reload()
+        assert self.enforcement.in_force is before
+        assert await self.open_for() == hosts
+        assert self.datapath.mode is Mode.ENFORCE
+
 
 @pytest.mark.parametrize("step", ["learn", "renew", "enforce"])
 def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
@@ -168,13 +178,7 @@ def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
 
     async def body() -> None:
         setting = Setting(tmp_path)
-        setting.datapath.refuses = step
-        before, hosts = setting.enforcement.in_force, await setting.open_for()
-        with pytest.raises(DatapathError, match="no room"):
-            await setting.enforcement.reload()
-        assert setting.enforcement.in_force is before
-        assert await setting.open_for() == hosts
-        assert setting.datapath.mode is Mode.ENFORCE
+        await setting.reload_in_vain(step)
         assert setting.datapath.domains == ("cdn.test",)
         # The sets have it all the same.
         assert set(setting.datapath.learned_pairs) == ({OPEN} if step == "learn" else set())
@@ -188,13 +192,7 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
 
     async def body() -> None:
         setting = Setting(tmp_path)
-        setting.datapath.refuses = "learned"
-        before, hosts = setting.enforcement.in_force, await setting.open_for()
-        with pytest.raises(DatapathError, match="no room"):
-            await setting.enforcement.reload()
-        assert setting.enforcement.in_force is before
-        assert await setting.open_for() == hosts
-        assert setting.datapath.mode is Mode.ENFORCE
+        await setting.reload_in_vain("learned")
         assert UNBOUND in setting.problems
         assert setting.datapath.learners == {None}
         setting.datapath.refuses = ""
