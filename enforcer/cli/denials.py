@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import sys
 import textwrap
 import time
@@ -21,7 +22,8 @@ from enforcer.edge.runtime import RuntimeDir
 
 # Soon enough for somebody who looks on; the records are kept anyway.
 LOOK_EVERY_S = 0.5
-WIDTH, INDENT = 79, "    "
+# Wider lines are read less well.
+MAX_WIDTH, INDENT = 100, "    "
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -85,4 +87,5 @@ def _line(denial: dict[str, Any]) -> str:
     # What reads a pipe, such as grep, wants a line for each.
     if not sys.stdout.isatty():
         return line
-    return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False)
+    width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
+    return textwrap.fill(line, width, subsequent_indent=INDENT, break_on_hyphens=False)

@@ -31,7 +31,8 @@ def in_words(denial: Denial) -> str:
     parts.append(f"{protocol(to.protocol)} to {place}{f':{to.port}' if to.port else ''}")
     parts += [who] if (who := _who(denial)) else []
     if denial.count > 1:
-        parts.append(f"{denial.count} packets in {denial.last - denial.first:.0f} s")
+        seconds = round(denial.last - denial.first)
+        parts.append(f"{denial.count} packets" + (f" in {seconds} s" if seconds else ""))
     return printable(": ".join((parts[0], ", ".join(parts[1:]))))
 
 

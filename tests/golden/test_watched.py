@@ -16,7 +16,7 @@ from tests.golden.test_status import BOTH, CASES, DENIED, FOLDER, UNRESOLVED, WH
 ROWS = 24
 TEXT = (
     "registry access to ghcr.io is not allowed by acme's policy: tcp to 198.51.100.{}:443, by"
-    " dockerd (pid 812, /usr/bin/dockerd, uid 0) of unit docker.service, 2 packets in 0 s"
+    " dockerd (pid 812, /usr/bin/dockerd, uid 0) of unit docker.service, 2 packets"
 )
 
 
