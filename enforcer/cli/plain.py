@@ -45,8 +45,10 @@ def _denied(summary: Summary) -> Iterator[str]:
         yield from _row("", f"and {summary.more_denied} more: enforcer denials --since 1h")
 
 
-def _row(label: str, text: str) -> list[str]:
-    head = f"{label:<{INDENT - 1}} "
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=" " * INDENT, break_on_hyphens=False
-    )
+def _row(label: str, text: str) -> Iterator[str]:
+    head, below = f"{label:<{INDENT - 1}} ", " " * INDENT
+    for line in text.splitlines():  # of several mistakes in a policy, each
+        yield from textwrap.wrap(
+            line, WIDTH, initial_indent=head, subsequent_indent=below, break_on_hyphens=False
+        )
+        head = below

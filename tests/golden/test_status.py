@@ -21,6 +21,7 @@ from enforcer.core.proof import Outcome as Shown
 from enforcer.core.table import ABSENT, ListedElement, TableState
 from enforcer.daemon.prover import HINT, UPLINK
 from enforcer.daemon.views import proof_view
+from enforcer.errors import PolicyError, PolicyProblem
 from enforcer.kernel_checks.result import Outcome, Result
 from enforcer.kernel_checks.suite import Findings
 from enforcer.kernel_checks.wsl import detect
@@ -100,6 +101,13 @@ UNRESOLVED = Problem(
     "registry.corp.example can't be resolved: A and AAAA: no such name (NXDOMAIN)",
     "check the name and the resolvers",
 )
+REFUSED = PolicyError(
+    "/etc/enforcer/policy.yaml",
+    (
+        PolicyProblem(4, "", "unknown key: registry", "did you mean registries?"),
+        PolicyProblem(7, "", "no such preset: docker", "see enforcer policy presets"),
+    ),
+)
 REPAIRED = {
     "text": "somebody else changed the nftables table (chain output)",
     "at": "2026-11-23T08:12:00+00:00",
@@ -166,6 +174,7 @@ EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 CASES = {
     "healthy": (running(WHOLE), True, True),
     "problem": (running(WHOLE, UNRESOLVED), True, False),
+    "refused-policy": (running(WHOLE, Problem(REFUSED.message, REFUSED.hint)), True, False),
     "many-problems": (
         running(WHOLE, *(replace(UNRESOLVED, text=f"{n} fails") for n in range(1000))),
         True,
