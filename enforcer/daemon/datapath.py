@@ -131,7 +131,7 @@ class Datapath:
         return self._network.devices.get(resolver)
 
     def learn(
-        self, policy: Policy, grants: Grants, resolvers: Collection[Address], *, renew: bool
+        self, policy: Policy, grants: Grants, resolvers: Collection[Address]
     ) -> dict[str, DatapathError]:
         """Let the kernel learn from answers of *resolvers*; nothing is denied yet.
 
@@ -139,23 +139,25 @@ class Datapath:
             policy: whose times count.
             grants: of names.
             resolvers: trusted.
-            renew: mark with another nonce, that sockets which still try under the policy
-                before don't have; the next `enforce` forgets theirs.
 
         Returns: as `follow` does.
         """
-        if renew:
-            self._marks.renew()
-        else:
-            self._marks.keep()
         self._configure(policy)
         self.programs.set_grants(grants)
         return self.follow(resolvers)
 
     def renew(self, policy: Policy) -> None:
-        """Mark with another nonce, as `learn` does, now that only *policy*'s hosts are known."""
+        """Mark with another nonce, now that only *policy*'s hosts are known.
+
+        Sockets that still try under the policy before don't have it; the next `enforce`
+        forgets theirs.
+        """
         self._marks.renew()
         self._configure(policy, learned_by=policy_number(policy))
+
+    def keep(self) -> None:
+        """Mark with the nonce of before `renew` from the next `learn` on."""
+        self._marks.keep()
 
     def bridge(self, policy: Policy) -> None:
         """Let the first SYN to a learned address pass before the sets know it.

@@ -119,7 +119,7 @@ class Enforcement:
     async def start(self) -> None:
         """Learn, look all names up once, then enforce."""
         now = self.in_force
-        await self._learn(now, renew=True)
+        await self._learn(now)
         await self._kernel.run(self._datapath.bridge, now.policy)
         self.lookups.use(now.policy, now.resolvers, time.monotonic())
         await asyncio.gather(self.lookups.first(FIRST_LOOKUPS_S), self._flush_caches())
@@ -157,7 +157,7 @@ class Enforcement:
         policy, before = new.policy, self._books.mark()
         self.intake.keep()
         try:
-            await self._learn(new, renew=False)
+            await self._learn(new)
             # What was learned until now was learned by the old grants: it must be in
             # the books before they are compared with the new ones.
             self.intake.take()
@@ -177,7 +177,8 @@ class Enforcement:
             self.in_force = old
             self.intake.drop_kept()
             self.writer.put(self._books.restore(before))
-            await self._learn(old, renew=False)
+            await self._kernel.run(self._datapath.keep)
+            await self._learn(old)
             await self._forget_unbound()
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
@@ -269,8 +270,8 @@ class Enforcement:
         await self._kernel.run(self._datapath.programs.forget, unbound)
         await self._kernel.run(self._datapath.settle, self.in_force.policy)
 
-    async def _learn(self, wanted: InForce, *, renew: bool) -> None:
-        learn = partial(self._datapath.learn, renew=renew)
+    async def _learn(self, wanted: InForce) -> None:
+        learn = self._datapath.learn
         refused = await self._kernel.run(learn, wanted.policy, wanted.grants, wanted.resolvers)
         self._tell_refused(refused)
 

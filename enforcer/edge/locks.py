@@ -99,9 +99,17 @@ def reap(directory: Path) -> None:
     for path in directory.iterdir():
         with contextlib.suppress(OSError), open_own(path, os.O_RDWR) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # While it is locked: who waits for it finds out that it is no longer there.
-            if is_at(file_status(file), path):
-                path.unlink()
+            remove(file, path)
+
+
+def remove(file: IO[str], path: Path) -> None:
+    """Remove the lock file at *path*, as far as that works, while *file*, which is it, is locked.
+
+    Who waits for it finds out that it is no longer there.
+    """
+    if is_at(file_status(file), path):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _abandon(file: IO[str]) -> None:

@@ -87,8 +87,7 @@ class RuntimeDir:
         Raises:
             RuntimeDirError: it can't be written, or another instance holds either.
         """
-        namespace = self._namespaces / str(NETWORK_NAMESPACE.stat().st_ino)
-        for path in (self.path / LOCK, namespace):
+        for path in (self.path / LOCK, self._namespace()):
             held = self._locks.get(path)
             if held is None or not is_at(file_status(held), path):
                 self._locks[path] = locks.lock(path, Holder(os.getpid(), str(self.path)))
@@ -113,10 +112,7 @@ class RuntimeDir:
                 self.socket.unlink()
         while self._locks:
             path, lock = self._locks.popitem()
-            # While it is locked: who waits for it finds out that it is no longer there.
-            if is_at(file_status(lock), path):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            locks.remove(lock, path)
             lock.close()
 
     def holder(self) -> Holder | None:
@@ -125,10 +121,14 @@ class RuntimeDir:
 
     def elsewhere(self) -> Holder | None:
         """Return who enforces in this network namespace with another directory, if any does."""
-        path = self._namespaces / str(NETWORK_NAMESPACE.stat().st_ino)
+        path = self._namespace()
         found = locks.holder(path)
         other = found is not None and found.directory != str(self.path)
         return found if other and locks.is_held(path) else None
+
+    def _namespace(self) -> Path:
+        """Return the lock file of this process's network namespace."""
+        return self._namespaces / str(NETWORK_NAMESPACE.stat().st_ino)
 
     def record(self, attachments: Attachments) -> bool:
         """Remember *attachments* beyond the end of this process, for root alone.

@@ -61,6 +61,7 @@ class FakeDatapath:
         refuses: a method's name.
         learned_pairs: what the kernel has learned.
         learners: by which policy, told by its mode; None: by several.
+        renewed: sockets are marked with another nonce than before.
     """
 
     def __init__(self) -> None:
@@ -69,6 +70,7 @@ class FakeDatapath:
         self.domains: tuple[str, ...] = ()
         self.learned_pairs = {OPEN: 1e9, UNKNOWN: 1e9}
         self.learners: set[Mode | None] = {Mode.ENFORCE}
+        self.renewed = False
         self.own: frozenset[object] = frozenset()
         self.put_back = ()
         self.uplinks_moved = False
@@ -79,9 +81,8 @@ class FakeDatapath:
         if name == self.refuses:
             raise DatapathError("no room")
 
-    def learn(self, policy: Policy, *_: object, renew: bool) -> dict[str, DatapathError]:
-        """Learn for *policy*, with the nonce of before."""
-        assert not renew
+    def learn(self, policy: Policy, *_: object) -> dict[str, DatapathError]:
+        """Learn for *policy*."""
         if policy.mode is not self.mode:
             self._maybe("learn")
         self.domains = tuple(host.pattern.domain for host in policy.hosts)
@@ -92,6 +93,11 @@ class FakeDatapath:
         """Know nothing that the new policy does not permit when the nonce changes."""
         self._maybe("renew")
         assert not self.learned_pairs
+        self.renewed = True
+
+    def keep(self) -> None:
+        """Go back to the nonce of before."""
+        self.renewed = False
 
     def settle(self, policy: Policy) -> None:
         """Know that *policy* alone let the kernel learn."""
@@ -183,6 +189,7 @@ def test_a_refused_policy_changes_nothing(tmp_path: Path, step: str) -> None:
         # The sets have it all the same.
         assert set(setting.datapath.learned_pairs) == ({OPEN} if step == "learn" else set())
         assert setting.datapath.learners == {Mode.ENFORCE}
+        assert not setting.datapath.renewed
 
     asyncio.run(body())
 
