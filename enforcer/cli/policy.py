@@ -39,7 +39,9 @@ def policy(**_options: object) -> None:
 
 
 @policy.command()
-@click.option("--output", default=DEFAULT_POLICY, show_default=True, help="The file to write.")
+@click.option(
+    "--output", default=DEFAULT_POLICY, show_default=True, help="The file to write; - prints it."
+)
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.option(
     "--mode",
@@ -54,6 +56,9 @@ def init(output: str, mode: str, *, force: bool) -> None:
     text = data_text("template.yaml")
     if mode == Mode.AUDIT.value:
         text = _MODE.sub(_AUDIT, text)
+    if output == "-":
+        click.echo(text, nl=False)
+        return
     write_policy(output, text, replace=force)
     click.echo(f"wrote {output}: edit it, then check it with enforcer policy validate {output}")
 

@@ -119,6 +119,16 @@ def test_a_thousand_mistakes_are_not_a_thousand_lines(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 1000
 
 
+def test_init_prints_for_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it prints is the file that it writes, and it writes none."""
+    path = tmp_path / "policy.yaml"
+    run("init", "--output", path, "--mode", "audit")
+    monkeypatch.chdir(tmp_path)
+    printed = run("init", "--output", "-", "--mode", "audit").output
+    assert printed == path.read_text("utf-8")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_init_replaces_only_if_forced(tmp_path: Path) -> None:
     """A policy at work is not lost to a second `init`."""
     path = tmp_path / "policy.yaml"
