@@ -80,9 +80,10 @@ class Datapath:
         # The table of a killed predecessor: what it let live may live on. Without one it is
         # that of the boot, and nobody has looked at connections.
         before = self._predecessor
-        self._table = before.table if before is not None else None
         judged = before is not None and self._is_whole(before)
         permitted = _permitted(before) if before is not None and judged else None
+        # What the table has to be like so that a successor can take connections for judged.
+        self._trusted = before.table if before is not None else None
         self._live = LiveConnections(self.links, end, permitted)
         self._capabilities = capabilities
         root = cgroup or cgroup_root(runtime.cgroup)
@@ -254,7 +255,7 @@ class Datapath:
             ),
             resolvers=self._resolvers,
             nonces=self._marks.accepted,
-            table=self._table if self.firewall.applied is None else self.firewall.applied,
+            table=self._trusted,
             networks=self._networks,
             last_defaults={v: tuple(sorted(of)) for v, of in self.links.last_defaults.items()},
         )
@@ -280,6 +281,8 @@ class Datapath:
         opened = tuple(elements)
         with contextlib.suppress(DatapathError):
             self._denied = self.firewall.summary().denied or self._denied
+        trusted, self._trusted = self._trusted, None
+        self._record_later()
         self.judging.suspend()
         ruleset = partial(
             compile_ruleset,
@@ -291,9 +294,13 @@ class Datapath:
             uplinks=uplinks,
             capabilities=self._capabilities,
         )
-        self.firewall.apply(
-            ruleset(nonces=nonces, elements=tuple(timed(opened, now)), denied=self._denied)
-        )
+        text = ruleset(nonces=nonces, elements=tuple(timed(opened, now)), denied=self._denied)
+        try:
+            self.firewall.apply(text)
+        except DatapathError:
+            self._trusted = trusted
+            self._record_later()
+            raise
         self._enforced_uplinks = uplinks
         self._networks = tuple(map(str, policy.networks))
         self._marks.accepted = nonces
@@ -333,6 +340,8 @@ class Datapath:
             return frozenset(learned | {(each.address, each.port) for each in elements})
 
         self._live.follow(policy, resolvers, pairs, gone)
+        self._trusted = self.firewall.applied
+        self._record_later()
 
     def write(self, change: Change, now: float) -> None:
         """Program what *change* says into the sets."""

@@ -6,14 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Collection
-from typing import TypeAlias
 
 from enforcer.core.problem import Problem
 from enforcer.core.rest import Rest
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
-from enforcer.daemon.waking import woken
+from enforcer.daemon.waking import Source, waking, woken
 from enforcer.edge.inotify import FileEvents, WatchError
 from enforcer.edge.netevents import NetworkEvents, NftablesEvents
 
@@ -30,8 +29,6 @@ CREDIT_S = 1.5
 GLANCE_EVERY_S = 0.1
 # And a look follows so soon: somebody who takes our table away all the time gets no more of us.
 AGAIN_AFTER_S = 0.5
-
-Source: TypeAlias = NetworkEvents | NftablesEvents | FileEvents
 
 
 class Follower:
@@ -149,12 +146,6 @@ class Follower:
 
     async def _announced(self, sources: Collection[Source], deadline: float) -> None:
         """Wait until one of *sources* has something to tell, or until *deadline*."""
-        loop = asyncio.get_running_loop()
         self._wake.clear()
-        for source in sources:
-            loop.add_reader(source, self._wake.set)
-        try:
-            await woken(self._wake, deadline - loop.time())
-        finally:
-            for source in sources:
-                loop.remove_reader(source)
+        with waking(self._wake, *sources):
+            await woken(self._wake, deadline - asyncio.get_running_loop().time())

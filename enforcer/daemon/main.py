@@ -149,7 +149,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._ending = Ending.OPEN
         self._niced = False
-        lock = asyncio.Lock()
+        # Held while the policy in force changes: by the start, too.
+        self._lock = lock = asyncio.Lock()
         self._follower = Follower(enforcement, kernel, datapath.firewall.port, lock, problems)
         self._denials = DenialLog(
             Identity(enforcement, datapath), lambda: enforcement.in_force.policy, problems
@@ -206,7 +207,8 @@ class Daemon:
                 await server.start()
                 if closed:  # and its sets go on being filled meanwhile
                     tasks.append(asyncio.ensure_future(self._enforcement.writer.run()))
-                await self._start()
+                async with self._lock:
+                    await self._start()
             except BaseException:
                 if not closed:
                     await self._undo()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from enforcer.core.problem import Problem
 from enforcer.daemon.enforcement import Enforcement
 from enforcer.daemon.problems import Problems
-from enforcer.daemon.waking import woken
+from enforcer.daemon.waking import waking, woken
 from enforcer.edge.inotify import FileEvents, WatchError
 from enforcer.edge.policy_file import Signature, is_being_written, signature
 from enforcer.log import LOGGER
@@ -39,7 +39,7 @@ class PolicyWatch:
         self._reload = reload
         self._problems = problems
         self._wake = asyncio.Event()
-        self._events: FileEvents | None = None
+        self._events = FileEvents()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -53,7 +53,7 @@ class PolicyWatch:
                 else:
                     await self._announced()
         finally:
-            self._forget()
+            self._events.close()
 
     @property
     def _watching(self) -> bool:
@@ -61,36 +61,24 @@ class PolicyWatch:
 
     def _follow(self) -> None:
         if not self._watching:
-            self._forget()
+            self._events.close()
             self._problems.settle(KEY)
             return
         try:
-            self._events = self._events or FileEvents()
             self._events.drain()
             self._events.watch((self._enforcement.path,))
         except WatchError as exc:
-            self._forget()
+            self._events.close()
             hint = f"{exc.hint}; until then it is looked at every {AT_LEAST_EVERY_S:g} s"
             self._problems.raise_(KEY, Problem(exc.message, hint))
         else:
             self._problems.settle(KEY)
 
-    def _forget(self) -> None:
-        if self._events is not None:
-            self._events.close()
-            self._events = None
-
     async def _announced(self) -> None:
         """Wait for an announcement, or a while."""
-        loop, events = asyncio.get_running_loop(), self._events
         self._wake.clear()
-        if events is not None:
-            loop.add_reader(events, self._wake.set)
-        try:
+        with waking(self._wake, self._events):
             await woken(self._wake, AT_LEAST_EVERY_S)
-        finally:
-            if events is not None:
-                loop.remove_reader(events)
 
     async def _changed(self) -> bool:
         """Tell whether there is something else to be read, and all of it."""

@@ -10,9 +10,9 @@ from enforcer.core.problem import Problem
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
-from enforcer.daemon.waking import woken
+from enforcer.daemon.waking import waking, woken
 from enforcer.edge.control import Server
-from enforcer.edge.inotify import FileEvents
+from enforcer.edge.inotify import FileEvents, WatchError
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
 
@@ -57,25 +57,30 @@ class Presence:
 
     async def run(self) -> None:
         """Look after it until cancelled."""
-        loop = asyncio.get_running_loop()
         with contextlib.closing(FileEvents()) as events:
             while True:
-                try:
-                    events.drain()
-                    # Before looking: what is taken away after that is announced.
-                    events.watch((*self._runtime.files, *self._datapath.boot.files))
-                    await self._restore()
-                except EnforcerError as exc:
-                    self._problems.raise_(KEY, Problem(exc.message, exc.hint))
-                else:
-                    self._problems.settle(KEY)
+                await self._look(events)
                 await asyncio.sleep(REST_S)
                 self._wake.clear()
-                loop.add_reader(events, self._wake.set)
-                try:
+                with waking(self._wake, events):
                     await woken(self._wake, AT_LEAST_EVERY_S)
-                finally:
-                    loop.remove_reader(events)
+
+    async def _look(self, events: FileEvents) -> None:
+        refused: EnforcerError | None = None
+        try:
+            events.drain()
+            # Before looking: what is taken away after that is announced.
+            events.watch((*self._runtime.files, *self._datapath.boot.files))
+        except WatchError as exc:
+            refused = exc
+        try:
+            await self._restore()
+        except EnforcerError as exc:
+            refused = exc
+        if refused is None:
+            self._problems.settle(KEY)
+        else:
+            self._problems.raise_(KEY, Problem(refused.message, refused.hint))
 
     async def _restore(self) -> None:
         missing = []

@@ -18,7 +18,7 @@ from enforcer.daemon.prover import Prover
 from enforcer.daemon.scraping import Scraping
 from enforcer.edge.notify import notify
 from enforcer.edge.policy_file import signature
-from enforcer.errors import DatapathError, EnforcerError
+from enforcer.errors import DatapathError, EnforcerError, NotRunning
 from enforcer.log import LOGGER
 
 KEY = "reload"
@@ -40,12 +40,13 @@ class Reloads:
         scraping: follows the policy.
         problems: told of what failed.
         lock: held while the policy in force changes.
+        stop: set when there is to be none in force any more.
 
     Attributes:
         counts: by result.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a reload concerns
         self,
         enforcement: Enforcement,
         prover: Prover,
@@ -53,6 +54,7 @@ class Reloads:
         scraping: Scraping,
         problems: Problems,
         lock: asyncio.Lock,
+        stop: asyncio.Event,
     ) -> None:
         self._enforcement = enforcement
         self._prover = prover
@@ -60,6 +62,7 @@ class Reloads:
         self._scraping = scraping
         self._problems = problems
         self._lock = lock
+        self._stop = stop
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits = False
         self._again: asyncio.Task[None] | None = None
@@ -135,6 +138,8 @@ class Reloads:
 
     async def _reload(self) -> None:
         self._waits = False
+        if self._stop.is_set():
+            raise NotRunning("enforcement has been switched off: nothing is reloaded")
         clock = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
         notify(f"RELOADING=1\n{clock}\nSTATUS=reading the policy again")
         try:

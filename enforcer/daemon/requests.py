@@ -107,7 +107,7 @@ class Requests:
         self._started = time.monotonic()
         self._daemon = f"{os.getpid()} {self._started}"
         self.scraping = Scraping(enforcement, partial(self._metrics, {}), problems)
-        self.reloads = Reloads(enforcement, prover, follower, self.scraping, problems, lock)
+        self.reloads = Reloads(enforcement, prover, follower, self.scraping, problems, lock, stop)
         self.reads: Mapping[str, Handler] = {
             "/status": self._status,
             "/hosts": self._hosts,
@@ -119,11 +119,14 @@ class Requests:
         self.changes: Mapping[str, Handler] = {"/reload": self.reloads.asked, "/off": self._off}
 
     async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        boot = self._datapath.boot
         async with self._lock:
+            # First: nothing has been taken away if the disk says no.
+            await self._kernel.run(boot.forget)
             try:
                 await self._kernel.run(self._datapath.remove)
-                await self._kernel.run(self._datapath.boot.forget)
             except EnforcerError:
+                boot.remember()
                 self._follower.soon()  # enforcement goes on, with all its parts
                 raise
             self._stop.set()

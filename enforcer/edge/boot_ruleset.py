@@ -28,16 +28,22 @@ class BootRuleset:
     def __init__(self, directory: Path | None) -> None:
         self.path = directory and directory / BOOT_RULESET
         self._text: str | None = None
+        self._forgotten = False
         self._written: tuple[str, os.stat_result] | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What must not be taken away while there is something to keep."""
-        return (self.path,) if self.path and self._text is not None else ()
+        return (self.path,) if self.path and self._kept is not None else ()
+
+    @property
+    def _kept(self) -> str | None:
+        return None if self._forgotten else self._text
 
     def use(self, text: str) -> None:
         """Have `put` write *text* from now on."""
         self._text = text
+        self._forgotten = False
 
     def put(self) -> bool:
         """Write the ruleset if the file does not hold it.
@@ -47,13 +53,13 @@ class BootRuleset:
         Raises:
             RuntimeDirError: it can't be written.
         """
-        if self.path is None or self._text is None:
+        if self.path is None or self._kept is None:
             return False
         taken = False
         if self._written is not None:
             text, found = self._written
             taken = not is_at(found, self.path)
-            if text == self._text and not taken:
+            if text == self._kept and not taken:
                 return False
         new = self.path.with_suffix(".new")
         with translated(new, _WHAT, _OPTION):
@@ -61,11 +67,11 @@ class BootRuleset:
             require_own(self.path.parent, _WHAT, _OPTION)
             new.unlink(missing_ok=True)
             with open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-                file.write(self._text)
+                file.write(self._kept)
                 file.flush()
                 # A power cut must leave the old file or the new one.
                 os.fsync(file.fileno())
-                self._written = self._text, file_status(file)
+                self._written = self._kept, file_status(file)
             new.replace(self.path)
         return taken
 
@@ -75,10 +81,14 @@ class BootRuleset:
         Raises:
             RuntimeDirError: the file can't be removed.
         """
-        self._text = self._written = None
-        if self.path is None:
-            return False
-        with translated(self.path, _WHAT, _OPTION):
-            there = os.path.lexists(self.path)
-            self.path.unlink(missing_ok=True)
+        there = False
+        if self.path is not None:
+            with translated(self.path, _WHAT, _OPTION):
+                there = os.path.lexists(self.path)
+                self.path.unlink(missing_ok=True)
+        self._forgotten, self._written = True, None
         return there
+
+    def remember(self) -> None:
+        """Have `put` write again what it did before `forget`."""
+        self._forgotten = False

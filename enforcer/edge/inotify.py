@@ -37,28 +37,41 @@ class FileEvents:
     A file is followed through symbolic links, and may not exist yet. Written by
     somebody who keeps it open, it changes when that ends.
 
-    Raises:
-        WatchError: the kernel refuses; every method may.
+    Root of any container may use up what the kernel has of these for all of root's
+    processes, so there may be nothing to wait for until a later `watch`.
     """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise _refused("watch files")
+        self._fd = -1
         # Names by watch; None: the watched file itself.
         self._names: dict[int, set[str | None]] = {}
 
+    @property
+    def watching(self) -> bool:
+        """Whether there is a descriptor to wait for."""
+        return self._fd >= 0
+
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
-        return int(self._fd)
+        """Return the descriptor to wait for, while `watching`."""
+        return self._fd
 
     def close(self) -> None:
         """Stop watching."""
-        os.close(self._fd)
+        if self.watching:
+            os.close(self._fd)
+        self._fd, self._names = -1, {}
 
     def watch(self, paths: Iterable[Path]) -> None:
-        """Watch *paths*, as they are to be found now, and no others."""
+        """Watch *paths*, as they are to be found now, and no others.
+
+        Raises:
+            WatchError: the kernel refuses.
+        """
+        if not self.watching:
+            self._fd = int(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+            if not self.watching:
+                raise _refused("watch files")
         wanted = tuple(paths)
         while True:
             before = _places(wanted)
@@ -80,7 +93,7 @@ class FileEvents:
         """Forget what has been reported; return whether it concerned a watched file."""
         changed = False
         with contextlib.suppress(BlockingIOError):
-            while True:
+            while self.watching:
                 for watch, mask, name in _events(os.read(self._fd, _RECEIVE)):
                     about = self._names.get(watch, set())
                     itself = mask & (_DELETE_SELF | _MOVE_SELF | _OVERFLOW) or None in about

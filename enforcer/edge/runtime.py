@@ -44,8 +44,8 @@ class Attachments:
             another.
         resolvers: the trusted ones; the interfaces that face them have the DNS programs.
         nonces: the marks that the ruleset accepts.
-        table: digests of the parts of the nftables table as it was applied; None where
-            none was yet.
+        table: digests of the parts of the nftables table as it was applied; None until
+            live connections have been judged by it.
         networks: that the ruleset always permits.
         last_defaults: indexes of the interfaces of default routes, the last ones that there
             were, by version of IP.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.lab import without_mount
+from tests.lab import without_call
 from tests.lab.connect import attempt
 from tests.lab.daemon import Enforcer, NotStarted
 from tests.lab.footprint import footprint
@@ -85,7 +85,7 @@ def test_a_cgroup_that_is_none_is_refused(shared_lab: Lab, policy: str) -> None:
 def test_a_machine_without_cgroup2_is_refused(lab: Lab, policy: str) -> None:
     """No cgroup v2, and a kernel that can't mount it: one error that says so."""
     enforcer = Enforcer(lab.net, policy)
-    run = (sys.executable, without_mount.__file__, *enforcer.argv("run"))
+    run = (sys.executable, without_call.__file__, "mount", "ENODEV", *enforcer.argv("run"))
     unmounted = ("unshare", "--mount", "sh", "-c", 'umount -a -t cgroup2 && exec "$@"', "sh")
     before = footprint(lab.net)
     refused = lab.net.host.run(*unmounted, *run, "--policy", enforcer.policy_file, check=False)

@@ -175,6 +175,7 @@ def test_a_loop_of_links_ends(events: FileEvents, tmp_path: Path) -> None:
 def test_a_kernel_that_refuses_says_why(conf: Path) -> None:
     """Out of descriptors, for one."""
     made = FileEvents()
+    made.watch([])
     os.close(made.fileno())
     with pytest.raises(WatchError, match="can't watch"):
         made.watch([conf])

@@ -1,7 +1,9 @@
-"""Run a command on a kernel that knows no further file system: a script for one test.
+"""Run a command on a kernel that refuses a system call: a script.
 
-mount(2) answers ENODEV, as it does to "cgroup2" where the kernel has none; seccomp
-answers in the kernel's place. Standard library only.
+    python without_call.py mount ENODEV COMMAND...
+
+As mount(2) answers to "cgroup2" where the kernel has none. seccomp answers in the kernel's
+place. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ _RET_ERRNO, _RET_ALLOW = 0x00050000, 0x7FFF0000
 # Classic BPF: load a word of struct seccomp_data, jump if equal, return.
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER_OFFSET = 0
-_MOUNT = {"x86_64": 165, "aarch64": 40, "riscv64": 40}
+# asm-generic/unistd.h has those of other machines.
+_CALLS = {
+    "mount": {"x86_64": 165, "aarch64": 40, "riscv64": 40},
+    "inotify_init1": {"x86_64": 294, "aarch64": 26, "riscv64": 26},
+}
 
 
 class _Program(ctypes.Structure):
@@ -27,11 +33,12 @@ class _Program(ctypes.Structure):
 
 
 def main() -> None:
-    """Forbid mount(2) and become the command in the arguments."""
+    """Forbid the call of the first argument, with the error of the second; become the rest."""
+    call, error, *command = sys.argv[1:]
     instructions = (
         (_LOAD, 0, 0, _NUMBER_OFFSET),
-        (_JUMP_EQUAL, 0, 1, _MOUNT[platform.machine()]),
-        (_RETURN, 0, 0, _RET_ERRNO | errno.ENODEV),
+        (_JUMP_EQUAL, 0, 1, _CALLS[call][platform.machine()]),
+        (_RETURN, 0, 0, _RET_ERRNO | getattr(errno, error)),
         (_RETURN, 0, 0, _RET_ALLOW),
     )
     code = b"".join(struct.pack("HBBI", *each) for each in instructions)
@@ -43,7 +50,7 @@ def main() -> None:
     ):
         if libc.prctl(*arguments):
             sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - no shell is the point
+    os.execvp(command[0], command)  # noqa: S606 - no shell is the point
 
 
 if __name__ == "__main__":
