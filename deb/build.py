@@ -38,7 +38,7 @@ COMPLETIONS = {
 }
 # What Debian 12 has new enough, and that embeds what security updates are for.
 SYSTEM = {"PyYAML": "python3-yaml (>= 6.0)"}
-SCRIPTS = ("postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 SOURCES = ("enforcer", "bpf", "kernel-checks", "pyproject.toml", "README.md", "LICENSE")
 _LAUNCHER = """#!/usr/lib/enforcer/bin/python3 -I
 import sys

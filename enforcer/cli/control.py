@@ -42,7 +42,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
     """
     from enforcer.daemon import teardown  # noqa: PLC0415  netlink is not needed to print the help
 
-    runtime = RuntimeDir(runtime_dir)
+    runtime, more = RuntimeDir(runtime_dir), ""
     try:
         client.request("POST", runtime.socket, "/off", OFF_TIMEOUT_S)
     except client.Silent as exc:
@@ -55,4 +55,6 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
         kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
         if not (removed or kept):
             raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
-    click.echo("enforcement is off: this machine may reach any address")
+        # A service may be about to: no daemon was told that it is not wanted.
+        more = ", until a daemon is started: systemctl stop enforcer has none started again"
+    click.echo(f"enforcement is off: this machine may reach any address{more}")

@@ -127,5 +127,11 @@ def cgroup_root(private: Path) -> Path:
     Raises:
         DatapathError: it can't be mounted.
     """
+    mounted = mounted_root()
+    return mount_cgroup2(private) if mounted is None else mounted
+
+
+def mounted_root() -> Path | None:
+    """Return the root of cgroup v2, if it is mounted."""
     mounted = usable(mounts(MOUNTINFO.read_text("utf-8", errors="surrogateescape")))
-    return mount_cgroup2(private) if mounted is None else Path(mounted)
+    return None if mounted is None else Path(mounted)

@@ -31,6 +31,7 @@ from enforcer.daemon.marks import Marks
 from enforcer.daemon.placement import Placement
 from enforcer.edge.boot_ruleset import BootRuleset
 from enforcer.edge.cgroup import CONNECT_MARK, JUDGE_CONNECT, CgroupHook
+from enforcer.edge.earlier import related
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.links import Links
@@ -89,11 +90,12 @@ class Datapath:
         root = cgroup or cgroup_root(runtime.cgroup)
         CgroupHook(root).ids()  # what is no cgroup is refused before anything is attached
         self.programs = Programs(compilation.result())
-        earlier = {each for there in self.filters.attached().values() for _, each in there}
-        earlier.update(before.program_ids if before else ())
+        earlier = self.filters.program_ids()
+        # Somebody may have taken the record away.
+        self._older = before.program_ids if before else related(root, earlier)
+        earlier.update(self._older)
         self.inheritance = Inheritance(self.firewall, self.programs, earlier, runtime.path)
-        beside = before is not None
-        self._placement = Placement(self.filters, self.programs, beside=beside)
+        self._placement = Placement(self.filters, self.programs, beside=bool(earlier))
         self.on_cgroup = Bridge(root, self.programs.on_cgroup, self.programs.refused)
         self.judging = Judging(root, self.programs.judge, self.links, capabilities)
         self._bridged = False
@@ -168,7 +170,7 @@ class Datapath:
         before = self._predecessor
         if before is not None and before.cgroup != self.on_cgroup.cgroup:
             teardown.detach(before)
-            self._predecessor = None
+            self._predecessor, self._older = None, ()
         self._configure(policy, beside=self.on_cgroup.marked_by(self._older))
         self._bridged = True
         # Recorded first: what is attached must be found whatever happens next.
@@ -183,7 +185,7 @@ class Datapath:
         self.inheritance.pass_on(policy)
         self.settle(policy)
         self.on_cgroup.detach(self._older)
-        self._predecessor = None
+        self._predecessor, self._older = None, ()
         self._placement.beside = False
         self.record()
         return self.follow(resolvers)
@@ -191,10 +193,6 @@ class Datapath:
     def settle(self, policy: Policy) -> None:
         """Tell whoever comes after that all that is learned now was learned by *policy*."""
         self._configure(policy, learned_by=policy_number(policy))
-
-    @property
-    def _older(self) -> tuple[int, ...]:
-        return () if self._predecessor is None else self._predecessor.program_ids
 
     def _configure(self, policy: Policy, *, beside: bool = False, learned_by: int = 0) -> None:
         self.programs.configure(

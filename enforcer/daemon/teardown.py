@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
+from enforcer.daemon.bridge import mounted_root
 from enforcer.edge.cgroup import HOOKS, CgroupHook, unmount_cgroup2
+from enforcer.edge.earlier import related
 from enforcer.edge.filters import Filters
 from enforcer.edge.firewall import Firewall
 from enforcer.edge.runtime import Attachments, RuntimeDir
@@ -22,9 +25,13 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
     """
     firewall, filters = Firewall(), Filters()
     try:
-        if not (firewall.summary().present or filters.attached() or runtime.recorded()):
+        recorded = runtime.recorded()
+        if not (firewall.summary().present or filters.attached() or recorded):
             return False
         runtime.hold()
+        if recorded is None and (root := mounted_root()) is not None:
+            # Somebody took the record away; while they are there, the filters tell.
+            _detach(root, related(root, filters.program_ids()))
         remove(firewall, filters, runtime)
     finally:
         filters.close()
@@ -55,8 +62,12 @@ def _detach_recorded(runtime: RuntimeDir) -> None:
 
 def detach(attachments: Attachments) -> None:
     """Detach what an earlier instance recorded, as far as it is still there."""
-    hooks = [CgroupHook(Path(attachments.cgroup), program) for program in HOOKS]
+    _detach(Path(attachments.cgroup), attachments.program_ids)
+
+
+def _detach(cgroup: Path, program_ids: Iterable[int]) -> None:
+    hooks = [CgroupHook(cgroup, program) for program in HOOKS]
     if hooks[0].exists:
         for hook in hooks:
-            for program_id in attachments.program_ids:
+            for program_id in program_ids:
                 hook.detach(program_id)

@@ -1,4 +1,4 @@
-"""What programs of an earlier process learned, in maps that stay as long as they do."""
+"""What an earlier process left: programs, and what they learned, in maps that stay with them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from enforcer import abi
 from enforcer.core.addresses import Address
 from enforcer.edge.bpf import maps_of  # noqa: TID251 - programs name their maps
+from enforcer.edge.cgroup import HOOKS, CgroupHook  # noqa: TID251 - where some of them are
 from enforcer.edge.maps import Map, identity  # noqa: TID251 - how they are read
 from enforcer.edge.programs import KEY, learned_in  # noqa: TID251 - as it has them
 from enforcer.errors import DatapathError
@@ -65,6 +67,38 @@ class Earlier:
                 found[name] = Map(name, fd)
         if all(name in found and found[name].sizes == size for name, size in _SIZES.items()):
             self._maps[number] = found[_CONFIG], found[_LEARNED]
+
+
+def related(cgroup: Path, program_ids: Iterable[int]) -> tuple[int, ...]:
+    """Return the ids of our programs on *cgroup* that are of the same process as others.
+
+    They have a map in common, some of them with another one on the cgroup.
+
+    Args:
+        cgroup: where they are attached.
+        program_ids: of the others.
+
+    Raises:
+        DatapathError: the kernel refuses.
+    """
+    hooks = [CgroupHook(cgroup, name) for name in HOOKS]
+    with _translated():
+        there = {each: _map_ids(each) for hook in hooks for each in hook.attached()}
+        maps = set().union(*map(_map_ids, program_ids))
+    found: set[int] = set()
+    while more := {it for it, of in there.items() if it not in found and not maps.isdisjoint(of)}:
+        found |= more
+        maps.update(*(there[each] for each in more))
+    return tuple(sorted(found))
+
+
+def _map_ids(program: int) -> set[int]:
+    descriptors = maps_of(program)
+    try:
+        return {identity(fd)[0] for fd in descriptors}
+    finally:
+        for fd in descriptors:
+            os.close(fd)
 
 
 def _policy(config: Map) -> int:

@@ -127,6 +127,10 @@ class Filters:
         }
         return {index: there for index, there in found.items() if there}
 
+    def program_ids(self) -> set[int]:
+        """Return the ids of the programs of `attached`."""
+        return {each for there in self.attached().values() for _, each in there}
+
     def detach(self, unwanted: Mapping[int, Collection[Running]] | None = None) -> None:
         """Take filters of ours away, and an emptied clsact that was made for them.
 

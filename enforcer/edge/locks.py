@@ -54,7 +54,10 @@ def is_held(path: Path) -> bool:
     A daemon that starts meanwhile would be refused.
     """
     try:
-        return bool(re.search(rf" FLOCK .*:{path.stat().st_ino} ", LOCKS.read_text("ascii")))
+        found = path.stat()
+        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+        held = rf" FLOCK .* {device}:{found.st_ino} "
+        return bool(re.search(held, LOCKS.read_text("ascii")))
     except OSError:
         return False
 

@@ -180,7 +180,7 @@ class RuntimeDir:
                     for version, indexes in dict(data.get("last_defaults", {})).items()
                 },
             )
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, RecursionError) as exc:
             raise RuntimeDirError(
                 f'"{record}" makes no sense: {exc!r}', hint="remove the file"
             ) from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -15,6 +16,8 @@ from tests.lab.wait import until
 pytestmark = pytest.mark.root
 
 NOBODY = 65534
+# posix_acl_xattr.h
+ACL, ALL = "system.posix_acl_access", 0xFFFFFFFF
 
 
 def test_a_storm_of_hangups_is_a_few_reloads(enforcer: Enforcer) -> None:
@@ -47,6 +50,21 @@ def test_a_policy_that_others_may_change_is_refused(
         os.chown(enforcer.policy_file, 0, 0)
     assert enforcer.cli("reload").returncode == 0
     assert enforcer.status()["healthy"]
+
+
+def test_a_policy_that_a_list_lets_others_change_is_refused(enforcer: Enforcer) -> None:
+    """`setfacl -m u:nobody:rw`: the mode shows that as what root's group may do."""
+    named = ((1, 6, ALL), (2, 6, NOBODY), (4, 4, ALL), (0x10, 6, ALL), (0x20, 4, ALL))
+    entries = b"".join(struct.pack("<HHI", *each) for each in named)
+    os.setxattr(enforcer.policy_file, ACL, struct.pack("<I", 2) + entries)
+    try:
+        done = enforcer.cli("reload", check=False)
+        assert done.returncode == 2
+        assert "can be changed by others than root" in done.stderr
+        enforcer.policy_file.chmod(0o644)  # as the hint says: g-w takes it from the list, too
+        assert enforcer.cli("reload").returncode == 0
+    finally:
+        os.removexattr(enforcer.policy_file, ACL)
 
 
 def test_status_of_a_daemon_that_hangs_comes_from_the_kernel(enforcer: Enforcer) -> None:

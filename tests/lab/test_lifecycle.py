@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -151,11 +153,30 @@ def test_off_removes_what_a_killed_daemon_left(lab: Lab, policy: str) -> None:
     assert _outcomes(lab) == OPEN
 
 
-def test_a_new_daemon_follows_a_killed_one(lab: Lab, policy: str) -> None:
+def test_off_finds_what_no_record_tells_of(lab: Lab, policy: str) -> None:
+    """On the root of cgroup v2, where all is that a service attaches: here the lab's is that."""
+    before = footprint(lab.net)
+    with running(lab.net, policy) as enforcer:
+        enforcer.kill()
+        shutil.rmtree(enforcer.runtime_dir)
+        off = shlex.join(enforcer.argv("off"))
+        cgroup2 = "umount -a -t cgroup2 && mount -t cgroup2 none /sys/fs/cgroup"
+        lab.net.host.run(
+            *("sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(lab.net.cgroup)),
+            *("unshare", "--cgroup", "--mount", "sh", "-c", f"{cgroup2} && {off}"),
+        )
+    assert footprint(lab.net) == before
+    assert _outcomes(lab) == OPEN
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_new_daemon_follows_a_killed_one(lab: Lab, policy: str, *, recorded: bool) -> None:
     """A restart takes over: all there once, and an orderly stop leaves nothing."""
     before = footprint(lab.net)
     with running(lab.net, policy) as enforcer:
         enforcer.kill()
+        if not recorded:
+            shutil.rmtree(enforcer.runtime_dir)
         enforcer.start()
         assert enforcer.status()["healthy"]
         assert _outcomes(lab) == CLOSED_TO_OTHERS

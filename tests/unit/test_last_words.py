@@ -36,7 +36,11 @@ def test_it_is_read_as_it_was_written_until_it_is_discarded(directory: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", '[["198.18.0.1", 443', "{}x", '[["nowhere", 443, []]]', "[1]"]
+    "text",
+    [
+        *("", '[["198.18.0.1", 443', "{}x", '[["nowhere", 443, []]]', "[1]"),
+        pytest.param("[" * 100_000, id="deep"),
+    ],
 )
 def test_half_of_it_is_an_error(directory: Path, text: str) -> None:
     """A disk was full, or somebody else wrote it."""

@@ -61,6 +61,7 @@ def test_a_record_of_version_0_1_0_is_found(directory: Path) -> None:
         "",
         "[]",
         "{}",
+        pytest.param("[" * 100_000, id="deep"),
         '{"cgroup": "/", "program_ids": ["x"]}',
         '{"cgroup": "/", "program_ids": [], "resolvers": [], "nonces": [], "last_defaults": [1]}',
     ],
