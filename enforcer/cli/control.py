@@ -42,7 +42,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
     """
     from enforcer.daemon import teardown  # noqa: PLC0415  netlink is not needed to print the help
 
-    runtime, more = RuntimeDir(runtime_dir), ""
+    runtime, ran = RuntimeDir(runtime_dir), True
     try:
         client.request("POST", runtime.socket, "/off", OFF_TIMEOUT_S)
     except client.Silent as exc:
@@ -55,6 +55,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
         kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
         if not (removed or kept):
             raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
-        # A service may be about to: no daemon was told that it is not wanted.
-        more = ", until a daemon is started: systemctl stop enforcer has none started again"
-    click.echo(f"enforcement is off: this machine may reach any address{more}")
+        ran = False
+    click.echo("enforcement is off: this machine may reach any address")
+    if not ran:  # nobody was told that none is wanted
+        click.echo("no daemon ran; where systemd is about to start one: systemctl stop enforcer")

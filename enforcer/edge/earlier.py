@@ -81,10 +81,12 @@ def related(cgroup: Path, program_ids: Iterable[int]) -> tuple[int, ...]:
     Raises:
         DatapathError: the kernel refuses.
     """
-    hooks = [CgroupHook(cgroup, name) for name in HOOKS]
     with _translated():
-        there = {each: _map_ids(each) for hook in hooks for each in hook.attached()}
         maps = set().union(*map(_map_ids, program_ids))
+        if not maps:
+            return ()
+        hooks = [CgroupHook(cgroup, name) for name in HOOKS]
+        there = {each: _map_ids(each) for hook in hooks for each in hook.attached()}
     found: set[int] = set()
     while more := {it for it, of in there.items() if it not in found and not maps.isdisjoint(of)}:
         found |= more
