@@ -27,6 +27,14 @@ from enforcer.edge.runtime import Attachments
 from enforcer.kernel_checks.suite import Findings
 
 START = "start it: systemctl start enforcer"
+# By the ActiveState of the service.
+ABSENT = {
+    "activating": Problem("the daemon is being started", "systemctl status enforcer shows how far"),
+    "failed": Problem(
+        "the daemon is not running, as it failed",
+        "systemctl status enforcer says why; until then enforcer off opens this machine",
+    ),
+}
 RESTART = "see its log; then: systemctl restart enforcer"
 REPAIR = "a running daemon puts it back within seconds"
 UPLINK = "connect this machine: ip link; ip route; what comes is followed by itself"
@@ -182,6 +190,7 @@ def report(
     problems: Iterable[Problem] = (),
     *,
     silent: bool = False,
+    unit: str = "",
 ) -> dict[str, Any]:
     """Return the document of `enforcer status --json`.
 
@@ -191,12 +200,13 @@ def report(
         daemon: what a running daemon adds; None when none answers.
         problems: what it knows of besides.
         silent: one is there all the same.
+        unit: the service's ActiveState, if it has one.
     """
     found: list[Problem] = []
     if daemon is None and silent:
         found.append(Problem("the daemon is there and does not answer", RESTART))
     elif daemon is None:
-        found.append(Problem("the daemon is not running", START))
+        found.append(ABSENT.get(unit, Problem("the daemon is not running", START)))
     # Without either there is nothing that could be missing.
     if daemon is not None or kernel.table.present:
         found += kernel.problems(START if daemon is None else REPAIR)
@@ -206,7 +216,7 @@ def report(
         "healthy": kernel.enforcing and not found,
         "mode": kernel.table.mode.value if kernel.table.mode else None,
         "daemon": {"running": False, "pid": None, "version": None, "uptime_s": None},
-        "policy": dict.fromkeys(("organization", "hosts", "digest", "loaded_at")),
+        "policy": dict.fromkeys(("organization", "hosts", "digest", "loaded_at", "changed")),
         "kernel": {
             "release": findings.release,
             "tier": findings.tier.name,

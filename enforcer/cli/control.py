@@ -11,7 +11,8 @@ from enforcer.cli.root import require_root
 from enforcer.core.wording import counted
 from enforcer.edge import client
 from enforcer.edge.boot_ruleset import BootRuleset
-from enforcer.edge.runtime import RuntimeDir
+from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RuntimeDir
+from enforcer.edge.unit import active_state
 from enforcer.errors import NotRunning
 
 # Who wants the machine open does not wait for what hangs.
@@ -42,7 +43,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
     """
     from enforcer.daemon import teardown  # noqa: PLC0415  netlink is not needed to print the help
 
-    runtime, ran = RuntimeDir(runtime_dir), True
+    runtime, again = RuntimeDir(runtime_dir), False
     try:
         client.request("POST", runtime.socket, "/off", OFF_TIMEOUT_S)
     except client.Silent as exc:
@@ -55,7 +56,9 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
         kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
         if not (removed or kept):
             raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
-        ran = False
+        again = runtime.path == DEFAULT_RUNTIME_DIR and active_state() == "activating"
     click.echo("enforcement is off: this machine may reach any address")
-    if not ran:  # nobody was told that none is wanted
-        click.echo("no daemon ran; where systemd is about to start one: systemctl stop enforcer")
+    if again:
+        click.echo(
+            "but systemd starts a daemon in a moment; to prevent it: systemctl stop enforcer"
+        )

@@ -71,10 +71,11 @@ def init(output: str, mode: str, *, force: bool) -> None:
 def validate(context: click.Context, file: str, *, as_json: bool) -> None:
     """Check FILE and report what is wrong with it.
 
-    Exits 2 if anything is. With --json, all of it is in the document.
+    That of the service may be changed by root alone. Exits 2 if anything is
+    wrong. With --json, all of it is in the document.
     """
     try:
-        found = read_policy(file)
+        found = read_policy(file, enforced=file == DEFAULT_POLICY)
     except PolicyError as exc:
         if not as_json:
             raise

@@ -122,6 +122,8 @@ def _policy(report: dict[str, Any]) -> Iterator[Item]:
     if policy["digest"]:
         yield Item("policy", f"{policy['organization']}, {counted(policy['hosts'], 'host')}")
         yield Item("policy", f"loaded {local(policy['loaded_at'])}, digest {policy['digest'][:12]}")
+    if policy.get("changed"):
+        yield Item("policy", "its file has changed since: sudo enforcer reload", Tone.DOUBTFUL)
     if daemon["running"]:
         up = duration(daemon["uptime_s"])
         yield Item("daemon", f"pid {daemon['pid']}, version {daemon['version']}, up {up}")

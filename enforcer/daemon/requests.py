@@ -38,6 +38,7 @@ from enforcer.daemon.views import (
     suggestion_view,
 )
 from enforcer.edge.control import Handler, Text
+from enforcer.edge.policy_file import signature
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
@@ -141,7 +142,10 @@ class Requests:
         if stale := self._prover.stale(now):
             problems += (stale,)
         repairs = enforcement.drift.recent()
-        view = daemon_view(enforcement.in_force, stats, enforcement.gave_way, repairs)
+        file = await asyncio.to_thread(signature, enforcement.path)
+        in_force = enforcement.in_force
+        changed = file != in_force.file
+        view = daemon_view(in_force, stats, enforcement.gave_way, repairs, changed=changed)
         prover = self._prover
         view["proof"] = proof_view(prover.proof, prover.at, prover.age_s(now))
         view["addresses"] = len(enforcement)

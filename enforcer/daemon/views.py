@@ -29,7 +29,12 @@ STATUS_HOSTS = 50
 
 
 def daemon_view(
-    in_force: InForce, stats: Mapping[Stat, int], gave_way: int, repairs: Iterable[Repair]
+    in_force: InForce,
+    stats: Mapping[Stat, int],
+    gave_way: int,
+    repairs: Iterable[Repair],
+    *,
+    changed: bool,
 ) -> dict[str, Any]:
     """Return what only the daemon knows for `enforcer status --json`."""
     policy = in_force.policy
@@ -39,6 +44,7 @@ def daemon_view(
             "hosts": len(policy.hosts),
             "digest": policy.digest,
             "loaded_at": _timestamp(in_force.since),
+            "changed": changed,
         },
         "learning": {stat.name.lower(): stats[stat] for stat in Stat} | {"gave_way": gave_way},
         "resolvers": [str(address) for address in in_force.resolvers],

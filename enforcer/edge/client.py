@@ -68,8 +68,11 @@ def request(method: str, path: Path, target: str, timeout_s: float | None = None
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
         hint = "start it: systemctl start enforcer"
         raise NotRunning(f'no enforcer listens at "{path}"', hint) from exc
-    except (OSError, http.client.HTTPException) as exc:
-        raise Refused(f'"{path}": {exc}', "see the daemon's log") from exc
+    except (ConnectionError, http.client.HTTPException) as exc:
+        text = "the daemon ended before it answered; the kernel goes on as it was"
+        raise Refused(text, "see its log, and enforcer status") from exc
+    except OSError as exc:
+        raise Refused(f'"{path}": {exc.strerror or exc}', "see the daemon's log") from exc
     finally:
         connection.close()
     if response.status == HTTPStatus.OK:

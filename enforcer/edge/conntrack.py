@@ -33,8 +33,9 @@ from enforcer.edge.netlink import (  # noqa: TID251 - how messages are made
 )
 from enforcer.errors import DatapathError
 
-# Messages of one send: well within the default send buffer of 212,992 bytes.
-_BATCH = 256
+# Messages of one send: each is answered before the next is read, and 1,024 answers, on some kernels
+# 256, are more than the default receive buffer of 212,992 bytes holds.
+_BATCH = 64
 _READ = 1 << 17
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h

@@ -97,6 +97,11 @@ def running(
     return document
 
 
+def changed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return *document* after an edit of the policy file that is not in force."""
+    return document | {"policy": document["policy"] | {"changed": True}}
+
+
 UNRESOLVED = Problem(
     "registry.corp.example can't be resolved: A and AAAA: no such name (NXDOMAIN)",
     "check the name and the resolvers",
@@ -174,6 +179,7 @@ EMPTY = replace(WHOLE, table=ABSENT, attached={}, bridged=False)
 CASES = {
     "healthy": (running(WHOLE), True, True),
     "problem": (running(WHOLE, UNRESOLVED), True, False),
+    "changed-file": (changed(running(WHOLE)), True, True),
     "refused-policy": (running(WHOLE, Problem(REFUSED.message, REFUSED.hint)), True, False),
     "many-problems": (
         running(WHOLE, *(replace(UNRESOLVED, text=f"{n} fails") for n in range(1000))),
@@ -221,6 +227,8 @@ CASES = {
     "killed-flushed": (report(FLUSHED, LINUX), False, False),
     "killed": (report(WHOLE, LINUX), True, False),
     "killed-detached": (report(DETACHED, LINUX), True, False),
+    "failed": (report(WHOLE, LINUX, unit="failed"), True, False),
+    "starting": (report(WHOLE, LINUX, unit="activating"), True, False),
     "silent": (report(WHOLE, LINUX, silent=True), True, False),
     "never-started": (report(EMPTY, LINUX), False, False),
     "wsl": (running(WHOLE, findings=WSL), True, True),

@@ -10,7 +10,7 @@ import pytest
 
 from enforcer.edge.cgroup import HOOKS, CgroupHook
 from tests.lab.connect import attempt
-from tests.lab.daemon import Enforcer
+from tests.lab.daemon import Enforcer, running
 from tests.lab.lab import Lab
 from tests.lab.registry import ALLOWED, DENIED
 from tests.lab.screen import on_a_terminal
@@ -42,6 +42,19 @@ def test_healthy_is_proved(enforcer: Enforcer) -> None:
     tried = r", \d s ago: \S+ denied, \S+ port 443 accepted"
     pattern = rf"^proved +IPv4{tried} IPv6{tried}$"
     assert re.search(pattern, done.stdout, re.MULTILINE)
+
+
+def test_an_edit_that_is_not_in_force_is_shown(lab: Lab, policy: str) -> None:
+    """Nothing is wrong with that, but whoever forgot to reload wonders."""
+    with running(lab.net, policy) as enforcer:
+        assert not enforcer.status()["policy"]["changed"]
+        enforcer.policy_file.write_text(f"{policy}  - another.test\n")
+        status = enforcer.status()
+        assert status["policy"]["changed"]
+        assert status["healthy"]
+        assert "its file has changed since" in shown(enforcer).stdout
+        enforcer.cli("reload")
+        assert not enforcer.status()["policy"]["changed"]
 
 
 def test_a_proof_is_renewed_and_makes_no_denials(shared_lab: Lab, enforcer: Enforcer) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import stat
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_a_mistake_of_the_daemon_is_not_taken_for_its_absence(tmp_path: Path) ->
     """A daemon that fails to answer is running all the same."""
     with pytest.raises(Refused, match="failed to answer"):
         ask(tmp_path / "s", "POST", "/bug")
+
+
+def test_a_daemon_that_ends_under_a_request_is_said_to(tmp_path: Path) -> None:
+    """It was killed, or its watchdog did that: no number of an error."""
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(tmp_path / "s"))
+        daemon.listen()
+
+        def end() -> None:
+            daemon.accept()[0].close()
+
+        with ThreadPoolExecutor(1) as pool, pytest.raises(Refused, match="before it answered"):
+            pool.submit(end)
+            request("POST", tmp_path / "s", "/reload")
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:

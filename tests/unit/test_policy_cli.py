@@ -119,6 +119,20 @@ def test_a_thousand_mistakes_are_not_a_thousand_lines(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 1000
 
 
+@pytest.mark.root
+def test_that_of_the_service_is_refused_as_a_reload_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are somebody's drafts, which he may write."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(FULL)
+    path.chmod(0o666)
+    assert run("validate", path).exit_code == 0
+    monkeypatch.setattr("enforcer.cli.policy.DEFAULT_POLICY", str(path))
+    with pytest.raises(PolicyError, match="can be changed by others than root"):
+        run("validate", path)
+
+
 def test_init_prints_for_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it prints is the file that it writes, and it writes none."""
     path = tmp_path / "policy.yaml"
