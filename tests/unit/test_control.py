@@ -75,9 +75,10 @@ def test_a_daemon_that_ends_under_a_request_is_said_to(tmp_path: Path) -> None:
         def end() -> None:
             daemon.accept()[0].close()
 
-        with ThreadPoolExecutor(1) as pool, pytest.raises(Refused, match="before it answered"):
+        with ThreadPoolExecutor(1) as pool:
             pool.submit(end)
-            request("POST", tmp_path / "s", "/reload")
+            with pytest.raises(Refused, match="before it answered"):
+                request("POST", tmp_path / "s", "/reload")
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
