@@ -157,15 +157,19 @@ class Enforcer:
         status: dict[str, Any] = json.loads(self.cli("status", "--json", check=False).stdout)
         return status
 
+    def in_force(self) -> dict[str, Any]:
+        """Return what status says of the policy in force, whatever became of its file."""
+        policy: dict[str, Any] = self.status()["policy"]
+        return policy | {"changed": None}
+
     def reload(self, policy: str) -> None:
         """Replace the policy file and have the daemon read it by SIGHUP; return when it has."""
-        before = self.status()["policy"]
+        before = self.in_force()
         self.policy_file.write_text(policy)
         os.kill(self.process.pid, signal.SIGHUP)
 
         def loaded() -> bool:
-            policy_now = self.status()["policy"]
-            return bool(policy_now != before)
+            return self.in_force() != before
 
         until(loaded, START_TIMEOUT_S, "the policy to be loaded")
 

@@ -26,12 +26,12 @@ def test_a_long_policy_is_reloaded_as_a_whole_and_stopped_at_once(lab: Lab, poli
     hosts = "".join(f"  - n{number}.large.test\n" for number in range(HOSTS))
     with running(lab.net, policy + hosts) as enforcer:
         assert attempt(lab.net.host, ALLOWED.addresses[0]).outcome == "connected"
-        shown = enforcer.status()["policy"]
+        shown = enforcer.in_force()
         assert shown["hosts"] >= HOSTS
 
         enforcer.policy_file.write_text(f"{policy}  - {DENIED.name}\n{hosts}  - '*.com'\n")
         assert enforcer.cli("reload", check=False).returncode == 2
-        assert enforcer.status()["policy"] == shown
+        assert enforcer.in_force() == shown
         assert attempt(lab.net.host, DENIED.addresses[0]).outcome == "ECONNREFUSED"
 
         swapped = policy.replace(ALLOWED.name, DENIED.name).replace(FRESH_ZONE, f"x.{FRESH_ZONE}")

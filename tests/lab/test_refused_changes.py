@@ -64,7 +64,7 @@ def test_a_reload_that_nft_refuses_takes_nothing_away(lab: Lab, tmp_path: Path) 
         name = f"kept.{FRESH_ZONE}"
         address = host.run("getent", "ahostsv4", name).stdout.split()[0]
         assert attempt(host, address).outcome == "connected"
-        before = enforcer.status()["policy"]
+        before = enforcer.in_force()
         enforcer.policy_file.write_text(AUDIT_WITHOUT_ZONE)
         nft.refuse()
         refused = enforcer.cli("reload", check=False)
@@ -77,7 +77,7 @@ def test_a_reload_that_nft_refuses_takes_nothing_away(lab: Lab, tmp_path: Path) 
             "what was open to be open",
         )
         assert {attempt(host, each).outcome for each in DENIED.addresses} == {"ECONNREFUSED"}
-        assert enforcer.status()["policy"] == before
+        assert enforcer.in_force() == before
         made = connect_to_answers(host, FRESH_ZONE, family=4, count=20, label="after")
         assert (made.ok, made.refused, made.late) == (20, 0, 0)
         enforcer.cli("reload")
