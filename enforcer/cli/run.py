@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -105,13 +107,24 @@ def _run(
     # The compiler takes longer than all the rest of the start: it begins before anything else.
     # What it loads is attached to nothing until the policy was read and the checks passed.
     with Compilation() as compilation:
-        from enforcer.daemon import main as daemon  # noqa: PLC0415
-        from enforcer.kernel_checks import suite  # noqa: PLC0415
+        with _interrupted_later():
+            from enforcer.daemon import main as daemon  # noqa: PLC0415
+            from enforcer.kernel_checks import suite  # noqa: PLC0415
 
         findings = suite.examine(*assumed)
         _refuse(*findings.refusing)
         log.set_up(log_format)
         return daemon.run(policy_path, runtime_dir, state_dir, cgroup, findings, compilation)
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Have Ctrl-C wait for the end of the block: half a module can't be imported again."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _refuse(*results: Result) -> None:

@@ -240,7 +240,8 @@ def test_sighup_puts_another_policy_in_force(lab: Lab, policy: str) -> None:
     """After a reload the new policy's registry is open and the old one's is closed."""
     with running(lab.net, policy) as enforcer:
         enforcer.reload(policy.replace(ALLOWED.name, DENIED.name))
-        assert _outcomes(lab) == {ALLOWED.name: "ECONNREFUSED", DENIED.name: "connected"}
+        swapped = {ALLOWED.name: "ECONNREFUSED", DENIED.name: "connected"}
+        until(lambda: _outcomes(lab) == swapped, IN_TIME_S, "the other registry")
         assert enforcer.status()["healthy"]
 
 
