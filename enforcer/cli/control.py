@@ -11,7 +11,7 @@ from enforcer.cli.root import require_root
 from enforcer.core.wording import counted
 from enforcer.edge import client
 from enforcer.edge.boot_ruleset import BootRuleset
-from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RuntimeDir
+from enforcer.edge.runtime import RuntimeDir
 from enforcer.edge.unit import active_state
 from enforcer.errors import NotRunning
 
@@ -56,7 +56,7 @@ def off(runtime_dir: Path, state_dir: Path | None) -> None:
         kept = BootRuleset(state_of(state_dir, runtime_dir)).forget()
         if not (removed or kept):
             raise NotRunning("nothing to remove: enforcer does not enforce here") from exc
-        again = runtime.path == DEFAULT_RUNTIME_DIR and active_state() == "activating"
+        again = active_state(runtime_dir) == "activating"
     click.echo("enforcement is off: this machine may reach any address")
     if again:
         click.echo(

@@ -13,7 +13,7 @@ import click
 from enforcer.cli.options import json_option, runtime_dir_option
 from enforcer.cli.plain import as_text
 from enforcer.edge import client
-from enforcer.edge.runtime import DEFAULT_RUNTIME_DIR, RuntimeDir
+from enforcer.edge.runtime import RuntimeDir
 from enforcer.errors import NotRunning
 
 EXIT_HEALTHY, EXIT_DEGRADED, EXIT_NOT_RUNNING = 0, 1, 3
@@ -82,8 +82,8 @@ def _without_daemon(runtime: RuntimeDir, *, silent: bool) -> dict[str, Any]:
     links = Links(recorded.last_defaults if recorded else {})
     try:
         kernel = read_kernel(firewall.inspect(), firewall, links, filters, recorded)
-        state = active_state() if runtime.path == DEFAULT_RUNTIME_DIR else ""
-        return report(kernel, suite.examine(), silent=silent, unit=state)
+        unit = active_state(runtime.path)
+        return report(kernel, suite.examine(), silent=silent, unit=unit)
     finally:
         filters.close()
         links.close()

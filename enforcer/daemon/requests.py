@@ -122,12 +122,13 @@ class Requests:
     async def _off(self, _query: Mapping[str, str]) -> dict[str, Any]:
         boot = self._datapath.boot
         async with self._lock:
+            text = boot.text
             # First: nothing has been taken away if the disk says no.
             await self._kernel.run(boot.forget)
             try:
                 await self._kernel.run(self._datapath.remove)
             except EnforcerError:
-                boot.remember()
+                boot.use(text)
                 self._follower.soon()  # enforcement goes on, with all its parts
                 raise
             self._stop.set()

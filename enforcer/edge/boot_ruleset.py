@@ -23,27 +23,24 @@ class BootRuleset:
 
     Args:
         directory: for the file; None: nothing is kept.
+
+    Attributes:
+        text: that `put` writes; None: nothing.
     """
 
     def __init__(self, directory: Path | None) -> None:
         self.path = directory and directory / BOOT_RULESET
-        self._text: str | None = None
-        self._forgotten = False
+        self.text: str | None = None
         self._written: tuple[str, os.stat_result] | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What must not be taken away while there is something to keep."""
-        return (self.path,) if self.path and self._kept is not None else ()
+        return (self.path,) if self.path and self.text is not None else ()
 
-    @property
-    def _kept(self) -> str | None:
-        return None if self._forgotten else self._text
-
-    def use(self, text: str) -> None:
-        """Have `put` write *text* from now on."""
-        self._text = text
-        self._forgotten = False
+    def use(self, text: str | None) -> None:
+        """Have `put` write *text* from now on, or nothing."""
+        self.text = text
 
     def put(self) -> bool:
         """Write the ruleset if the file does not hold it.
@@ -53,13 +50,13 @@ class BootRuleset:
         Raises:
             RuntimeDirError: it can't be written.
         """
-        if self.path is None or self._kept is None:
+        if self.path is None or self.text is None:
             return False
         taken = False
         if self._written is not None:
             text, found = self._written
             taken = not is_at(found, self.path)
-            if text == self._kept and not taken:
+            if text == self.text and not taken:
                 return False
         new = self.path.with_suffix(".new")
         with translated(new, _WHAT, _OPTION):
@@ -67,11 +64,11 @@ class BootRuleset:
             require_own(self.path.parent, _WHAT, _OPTION)
             new.unlink(missing_ok=True)
             with open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-                file.write(self._kept)
+                file.write(self.text)
                 file.flush()
                 # A power cut must leave the old file or the new one.
                 os.fsync(file.fileno())
-                self._written = self._kept, file_status(file)
+                self._written = self.text, file_status(file)
             new.replace(self.path)
         return taken
 
@@ -86,9 +83,5 @@ class BootRuleset:
             with translated(self.path, _WHAT, _OPTION):
                 there = os.path.lexists(self.path)
                 self.path.unlink(missing_ok=True)
-        self._forgotten, self._written = True, None
+        self.text = self._written = None
         return there
-
-    def remember(self) -> None:
-        """Have `put` write again what it did before `forget`."""
-        self._forgotten = False

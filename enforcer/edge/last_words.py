@@ -52,11 +52,8 @@ def read(directory: Path) -> tuple[tuple[Pair, tuple[str, ...]], ...]:
                     ((ipaddress.ip_address(address), int(port)), tuple(map(str, hosts)))
                     for address, port, hosts in json.load(file)
                 )
-        except (
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as exc:  # half of it, where the disk was full
+        # Half of it, where the disk was full.
+        except (ValueError, TypeError, RecursionError) as exc:
             raise RuntimeDirError(f'"{path}" makes no sense: {exc}') from exc
 
 

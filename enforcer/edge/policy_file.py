@@ -144,7 +144,7 @@ def _read(path: str | Path, *, enforced: bool) -> bytes:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise _error(path, "is not a file", "name the policy file itself")
-            if enforced and _anybodys(descriptor):
+            if enforced and _anybodys(about, descriptor):
                 hint = f"chown root:root {path}; chmod go-w {path}"
                 raise _error(path, "can be changed by others than root", hint)
             data = file.read(MAX_BYTES + 1)
@@ -154,9 +154,8 @@ def _read(path: str | Path, *, enforced: bool) -> bytes:
     return data
 
 
-def _anybodys(descriptor: int) -> bool:
-    """Tell whether somebody else than root may write the file that is open as *descriptor*."""
-    about = os.fstat(descriptor)
+def _anybodys(about: os.stat_result, descriptor: int) -> bool:
+    """Tell whether somebody else than root may write what this is *about*, open as *descriptor*."""
     # With a list of their own the bits of the group are what users and groups may have at most.
     group = about.st_mode & stat.S_IWGRP and (about.st_gid != 0 or _has_list(descriptor))
     return bool(about.st_uid != 0 or group or about.st_mode & stat.S_IWOTH)

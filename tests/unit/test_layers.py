@@ -44,6 +44,7 @@ EXCEPTIONS = {
     ("enforcer/edge/nft.py", "subprocess"),  # the one that starts nft
     ("enforcer/edge/caches.py", "subprocess"),  # the one that starts their tools
     ("enforcer/edge/unit.py", "subprocess"),  # the one that starts systemctl
+    ("enforcer/edge/unit.py", "enforcer.edge"),  # runtime, for the directory of the service
     ("enforcer/edge/links.py", "enforcer.edge"),  # rtnetlink, its base
     ("enforcer/edge/filters.py", "enforcer.edge"),  # likewise
     ("enforcer/edge/runtime.py", "enforcer.edge"),  # locks and own_files, what it is made of
