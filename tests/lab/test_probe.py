@@ -74,6 +74,8 @@ class Tries:
 @pytest.fixture
 def probe(net: Topology, host: Host, programs: Programs) -> Tries:
     """Return what tries the ruleset of the test's own firewall."""
+    # Only what begins is translated: an address that is drawn again must be new to the kernel.
+    net.host.run("conntrack", "-F")
     return Tries(
         net,
         host,
@@ -226,8 +228,6 @@ def test_what_is_translated_proves_nothing(net: Topology, host: Host, probe: Tri
         "table ip lab_other {\nchain output {\ntype nat hook output priority -100\n"
         f"tcp dport 443 ip daddr != 127.0.0.0/8 dnat to {PERMITTED[0]}\n}}\n}}"
     )
-    # Only what begins is translated, and a test before may have let one out to the same address.
-    net.host.run("conntrack", "-F")
     try:
         found = probe.of(EXPECTED)
     finally:
