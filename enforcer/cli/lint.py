@@ -36,7 +36,7 @@ def lint(context: click.Context, file: str, *, as_json: bool) -> None:
 
     Exits 0 without findings, 1 with some, 2 if FILE is not valid.
     """
-    policy = read_policy(file)
+    policy = read_policy(file, enforced=file == DEFAULT_POLICY)
     text = PolicyText(file, policy, placed_hosts(read_text(file)))
     today = datetime.datetime.now().astimezone().date()
     found = look_for_traps(text, _resolvers(policy), surroundings(ROOT), today)

@@ -144,9 +144,8 @@ def _read(path: str | Path, *, enforced: bool) -> bytes:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise _error(path, "is not a file", "name the policy file itself")
-            if enforced and _anybodys(about, descriptor):
-                hint = f"chown root:root {path}; chmod go-w {path}"
-                raise _error(path, "can be changed by others than root", hint)
+            if enforced:
+                _require_roots(path, about, descriptor)
             data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         reason = f"is larger than {MAX_BYTES // 1024 // 1024} MiB"
@@ -154,16 +153,34 @@ def _read(path: str | Path, *, enforced: bool) -> bytes:
     return data
 
 
-def _anybodys(about: os.stat_result, descriptor: int) -> bool:
-    """Tell whether somebody else than root may write what this is *about*, open as *descriptor*."""
+def _require_roots(path: str | Path, about: os.stat_result, descriptor: int) -> None:
+    """Refuse what somebody else than root may write, or put another file in the place of."""
+    if _anybodys(about, descriptor):
+        raise _error(path, "can be changed by others than root", _only_roots(path))
+    given = Path(path).absolute()
+    for directory in (*given.parents, *given.resolve().parents):
+        found = directory.stat()
+        # Where none but owners rename, nobody replaces a file of root's.
+        kept = found.st_uid == 0 and found.st_mode & stat.S_ISVTX
+        if not kept and _anybodys(found, directory):
+            reason = f"can be replaced by others than root, in {directory}"
+            raise _error(path, reason, _only_roots(directory))
+
+
+def _only_roots(path: str | Path) -> str:
+    return f"chown root:root {path}; chmod go-w {path}"
+
+
+def _anybodys(about: os.stat_result, what: int | Path) -> bool:
+    """Tell whether somebody else than root may write *what*, which this is *about*."""
     # With a list of their own the bits of the group are what users and groups may have at most.
-    group = about.st_mode & stat.S_IWGRP and (about.st_gid != 0 or _has_list(descriptor))
+    group = about.st_mode & stat.S_IWGRP and (about.st_gid != 0 or _has_list(what))
     return bool(about.st_uid != 0 or group or about.st_mode & stat.S_IWOTH)
 
 
-def _has_list(descriptor: int) -> bool:
+def _has_list(what: int | Path) -> bool:
     try:
-        os.getxattr(descriptor, "system.posix_acl_access")
+        os.getxattr(what, "system.posix_acl_access")
     except OSError:  # none, or the file system has no such lists
         return False
     return True

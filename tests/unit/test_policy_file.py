@@ -250,3 +250,50 @@ def test_a_policy_takes_the_place_of_a_file_only(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="is no regular file"):
         write_policy(path, "version: 1\n", replace=True)
     assert path.is_fifo()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("owner", "mode", "kept"),
+    [
+        (0, 0o755, True),
+        (0, 0o775, True),  # of root's group
+        (0, 0o1777, True),  # none but owners rename
+        (0, 0o777, False),
+        (NOBODY, 0o755, False),
+        (NOBODY, 0o1755, False),
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True], ids=["named", "linked to"])
+def test_nobody_else_can_put_another_in_the_place_of_what_is_enforced(
+    tmp_path: Path, owner: int, mode: int, kept: bool, linked: bool
+) -> None:
+    """Root's own old policy, say: he who may write to a directory moves what is there."""
+    theirs = tmp_path / "theirs"
+    path = theirs / "below" / "policy.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(POLICY)
+    os.chown(theirs, owner, 0)
+    theirs.chmod(mode)
+    if linked:
+        (tmp_path / "link.yaml").symlink_to(path)
+        path = tmp_path / "link.yaml"
+    assert read_policy(path).organization == "acme"
+    if kept:
+        assert read_policy(path, enforced=True).organization == "acme"
+        return
+    reason = rf"can be replaced by others than root, in {theirs} \(hint: chown root:root {theirs};"
+    with pytest.raises(PolicyError, match=reason):
+        read_policy(path, enforced=True)
+
+
+@pytest.mark.root
+def test_nor_another_link(tmp_path: Path) -> None:
+    """Where a link stands decides what is read as much as where it leads."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (theirs / "policy.yaml").symlink_to(tmp_path / "policy.yaml")
+    os.chown(theirs, NOBODY, 0)
+    with pytest.raises(PolicyError, match=f"in {theirs}"):
+        read_policy(theirs / "policy.yaml", enforced=True)
