@@ -22,6 +22,7 @@ from enforcer.errors import PolicyError, PolicyProblem
 
 # Half a million hosts. More is not a policy but a wrong path.
 MAX_BYTES = 32 * 1024 * 1024
+MAX_LINKS = 40  # as the kernel follows (linux/namei.h, MAXSYMLINKS)
 
 # Device, inode, size, and the times of the last change of the content and of anything.
 Signature: TypeAlias = tuple[int, int, int, int, int]
@@ -156,19 +157,32 @@ def _read(path: str | Path, *, enforced: bool) -> bytes:
 def _require_roots(path: str | Path, about: os.stat_result, descriptor: int) -> None:
     """Refuse what somebody else than root may write, or put another file in the place of."""
     if _anybodys(about, descriptor):
-        raise _error(path, "can be changed by others than root", _only_roots(path))
-    given = Path(path).absolute()
-    for directory in (*given.parents, *given.resolve().parents):
+        hint = f"chown root:root {path}; chmod go-w {path}"
+        raise _error(path, "can be changed by others than root", hint)
+    for entry in _steps(Path(path).absolute()):
+        directory = entry.parent
         found = directory.stat()
-        # Where none but owners rename, nobody replaces a file of root's.
-        kept = found.st_uid == 0 and found.st_mode & stat.S_ISVTX
+        # Where none but owners rename, nobody replaces what is root's.
+        kept = found.st_uid == 0 and found.st_mode & stat.S_ISVTX and entry.lstat().st_uid == 0
         if not kept and _anybodys(found, directory):
-            reason = f"can be replaced by others than root, in {directory}"
-            raise _error(path, reason, _only_roots(directory))
+            hint = f"put it where root alone may write, as in {Path(DEFAULT_POLICY).parent}"
+            raise _error(path, f"can be replaced by others than root, in {directory}", hint)
 
 
-def _only_roots(path: str | Path) -> str:
-    return f"chown root:root {path}; chmod go-w {path}"
+def _steps(path: Path) -> Iterator[Path]:
+    """Yield each directory, link and file that leads to what is at *path*, by no link itself."""
+    done, ahead, links = Path("/"), [*reversed(path.parts)], 0
+    while ahead:
+        name = ahead.pop()
+        step = done.parent if name == ".." else done / name
+        if name not in {"/", ".."}:
+            yield step
+        if not step.is_symlink():
+            done = step
+        elif (links := links + 1) <= MAX_LINKS:
+            ahead += reversed(step.readlink().parts)
+        else:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _anybodys(about: os.stat_result, what: int | Path) -> bool:

@@ -20,6 +20,17 @@ POLICY = "version: 1\norganization: acme\nhosts: [ghcr.io]\n"
 NOBODY = 65534
 
 
+def refused_unless(*, kept: bool, path: Path, because_of: Path) -> None:
+    """Check whether *path* can be enforced, which others than root may replace unless *kept*."""
+    assert read_policy(path).organization == "acme"
+    if kept:
+        assert read_policy(path, enforced=True).organization == "acme"
+        return
+    reason = rf"can be replaced by others than root, in {because_of} \(hint: put it where root"
+    with pytest.raises(PolicyError, match=reason):
+        read_policy(path, enforced=True)
+
+
 def problem_of(path: str | Path) -> PolicyProblem:
     """Return the one problem that reading *path* has."""
     with pytest.raises(PolicyError) as caught:
@@ -278,22 +289,33 @@ def test_nobody_else_can_put_another_in_the_place_of_what_is_enforced(
     if linked:
         (tmp_path / "link.yaml").symlink_to(path)
         path = tmp_path / "link.yaml"
-    assert read_policy(path).organization == "acme"
-    if kept:
-        assert read_policy(path, enforced=True).organization == "acme"
-        return
-    reason = rf"can be replaced by others than root, in {theirs} \(hint: chown root:root {theirs};"
-    with pytest.raises(PolicyError, match=reason):
-        read_policy(path, enforced=True)
+    refused_unless(kept=kept, path=path, because_of=theirs)
 
 
 @pytest.mark.root
-def test_nor_another_link(tmp_path: Path) -> None:
-    """Where a link stands decides what is read as much as where it leads."""
-    theirs = tmp_path / "theirs"
+@pytest.mark.parametrize("owner", [0, NOBODY])
+@pytest.mark.parametrize("end", ["link.yaml", "directory/policy.yaml"])
+def test_nor_another_link(tmp_path: Path, owner: int, end: str) -> None:
+    """What stands between the first link and the last file decides as much as both."""
+    theirs, roots = tmp_path / "theirs", tmp_path / "roots"
     theirs.mkdir()
-    (tmp_path / "policy.yaml").write_text(POLICY)
-    (theirs / "policy.yaml").symlink_to(tmp_path / "policy.yaml")
-    os.chown(theirs, NOBODY, 0)
-    with pytest.raises(PolicyError, match=f"in {theirs}"):
-        read_policy(theirs / "policy.yaml", enforced=True)
+    roots.mkdir()
+    (roots / "policy.yaml").write_text(POLICY)
+    (theirs / "link.yaml").symlink_to("../roots/policy.yaml")
+    (theirs / "directory").symlink_to(roots)
+    (tmp_path / "policy.yaml").symlink_to(theirs / end)
+    os.chown(theirs, owner, 0)
+    refused_unless(kept=owner == 0, path=tmp_path / "policy.yaml", because_of=theirs)
+
+
+@pytest.mark.root
+def test_nor_somebodys_link_where_only_owners_rename(tmp_path: Path) -> None:
+    """Its owner may. Unless fs.protected_symlinks is off it is not even followed."""
+    (tmp_path / "roots.yaml").write_text(POLICY)
+    path = tmp_path / "policy.yaml"
+    path.symlink_to("roots.yaml")
+    tmp_path.chmod(0o1777)
+    refused_unless(kept=True, path=path, because_of=tmp_path)
+    os.lchown(path, NOBODY, 0)
+    with pytest.raises(PolicyError, match=r"can't be read|can be replaced by others"):
+        read_policy(path, enforced=True)
