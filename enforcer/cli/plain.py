@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from enforcer.cli.summary import Summary, summarize
-from enforcer.core.wording import counted
 
 WIDTH = 79
 INDENT = 13
@@ -34,10 +33,10 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _denied(summary: Summary) -> Iterator[str]:
-    if summary.total is None:
+    if summary.packets is None:
         return
     colon = "; in the last hour:" if summary.denied else ""
-    yield from _row(summary.label, f"{counted(summary.total, 'packet')}{colon}")
+    yield from _row(summary.label, f"{summary.packets}{colon}")
     for each in summary.denied:
         who = f" by {each.who}," if each.who else ""
         yield from _row("", f"{each.packets} to {each.what},{who} {each.ago}")

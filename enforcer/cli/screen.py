@@ -13,7 +13,6 @@ from rich.text import Text
 
 from enforcer.cli.clock import local
 from enforcer.cli.summary import Item, Summary, Tone, summarize
-from enforcer.core.wording import counted
 
 # Wider lines are read less well.
 MAX_WIDTH = 100
@@ -56,7 +55,7 @@ def as_watched(report: dict[str, Any], *, signs: bool = True) -> Group:
     parts: list[RenderableType] = [_bar(summary, shown)]
     if summary.problems:
         parts += ["", _problems(summary)]
-    if summary.total is not None:
+    if summary.packets is not None:
         parts += ["", _denials(summary)]
     if latest := report["denied"]["recent"][-MAX_DENIALS:]:
         parts += ["", _latest(latest[::-1])]
@@ -75,7 +74,7 @@ def _parts(summary: Summary, signs: dict[Tone, str]) -> Iterator[RenderableType]
     for number, group in enumerate(summary.what):
         yield ""
         yield _items(group, signs)
-        if number == 0 and summary.total is not None:
+        if number == 0 and summary.packets is not None:
             yield ""
             yield _denials(summary)
     if summary.problems:
@@ -105,7 +104,7 @@ def _items(group: tuple[Item, ...], signs: dict[Tone, str]) -> RenderableType:
 def _denials(summary: Summary) -> RenderableType:
     grid = _grid()
     colon = "; in the last hour:" if summary.denied else ""
-    grid.add_row(summary.label, f"{counted(summary.total or 0, 'packet')}{colon}")
+    grid.add_row(summary.label, f"{summary.packets}{colon}")
     if not summary.denied:
         return grid
     table = Table.grid(padding=(0, 2))

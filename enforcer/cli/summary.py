@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -56,7 +56,7 @@ class Summary:
         organization: whose policy; empty where nobody says.
         what: is enforced, in groups of items.
         label: of what is, or would be, denied.
-        total: of that, packets; None where nobody counts.
+        packets: how many of that; None where there is nothing to tell.
         denied: hosts, and
         more_denied: how many others.
         problems: texts and remedies, and
@@ -67,7 +67,7 @@ class Summary:
     organization: str
     what: tuple[tuple[Item, ...], ...]
     label: str
-    total: int | None
+    packets: str | None
     denied: tuple[Denied, ...]
     more_denied: int
     problems: tuple[tuple[str, str | None], ...]
@@ -83,7 +83,7 @@ def summarize(report: dict[str, Any]) -> Summary:
         organization=report["policy"]["organization"] or "",
         what=tuple(filter(None, map(tuple, groups))),
         label="would deny" if report["mode"] == AUDIT else "denied",
-        total=report["denied"]["total"],
+        packets=_packets(report["denied"]["total"], hosts),
         denied=tuple(map(_denied, hosts[:MAX_HOSTS])),
         more_denied=max(0, len(hosts) - MAX_HOSTS),
         problems=tuple((each["text"], each["hint"]) for each in problems[:MAX_PROBLEMS]),
@@ -198,6 +198,12 @@ def _repairs(report: dict[str, Any]) -> Iterator[Item]:
         often = f" {each['times']} times, last" if each["times"] > 1 else ""
         text = f"{each['text']}; put back{often} at {local(each['at'])}"
         yield Item("repaired", text, Tone.DOUBTFUL)
+
+
+def _packets(total: int | None, hosts: Collection[Any]) -> str | None:
+    if total is None:  # no daemon, or no counter: hosts are told all the same
+        return "packets are not counted" if hosts else None
+    return counted(total, "packet")
 
 
 def _denied(each: dict[str, Any]) -> Denied:

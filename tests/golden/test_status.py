@@ -148,6 +148,7 @@ DENIED = (
     denied_host(f"{'long-' * 10}name.cdn.example.com", "198.51.100.9", 8443, 1, "a", "b", "c"),
     *(denied_host(f"r{n}.example.com", "198.51.100.9", 443, 1) for n in range(3)),
 )
+UNCOUNTED = replace(WHOLE, table=replace(TABLE, denied=None))
 AUDIT = replace(WHOLE, table=replace(TABLE, mode=Mode.AUDIT))
 DETACHED = replace(WHOLE, attached={1: LEARNING, 2: frozenset({Program.DNS_ANSWER})}, bridged=False)
 UNLABELLED = replace(WHOLE, table=replace(TABLE, missing=("input",)))
@@ -191,6 +192,7 @@ CASES = {
     "detached": (running(DETACHED), True, False),
     "audit-problem": (running(AUDIT, UNRESOLVED, denied=DENIED[:1]), False, False),
     "denied": (running(WHOLE, proof=BOTH, denied=DENIED), True, True),
+    "uncounted": (running(UNCOUNTED, proof=BOTH, denied=DENIED[:2]), True, True),
     "not-proved": (running(WHOLE, *PROOF_PROBLEMS, proof=FAILED), True, False),
     "no-route": (
         running(
@@ -246,7 +248,16 @@ def test_status_is_true_and_reads_as_reviewed(name: str) -> None:
 
 
 # Whoever reads a terminal of 80 columns without colours.
-SCREENS = ("audit", "denied", "detached", "healthy", "killed", "never-started", "not-proved")
+SCREENS = (
+    "audit",
+    "denied",
+    "detached",
+    "healthy",
+    "killed",
+    "never-started",
+    "not-proved",
+    "uncounted",
+)
 
 
 @pytest.mark.parametrize("name", SCREENS)
