@@ -101,6 +101,7 @@ def test_what_was_denied_before_the_clock_was_set_was_denied_lately(
     assert all(each["age_s"] < LATELY_S for each in hosts)
 
 
+@pytest.mark.needs("log")
 def test_a_machine_that_slept_goes_on_where_it_was(
     lab: Lab, enforcer: Enforcer, clock: Clocks
 ) -> None:

@@ -41,7 +41,7 @@ def told(enforcer: Enforcer, address: str, *options: str) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("protocol", ["tcp", pytest.param("udp", marks=pytest.mark.needs("log"))])
 def test_a_denied_attempt_of_the_machine_is_told(
     shared_lab: Lab, enforcer: Enforcer, address: str, protocol: str
 ) -> None:
@@ -64,7 +64,9 @@ def test_a_denied_attempt_of_the_machine_is_told(
     assert words in enforcer.log
 
 
-@pytest.mark.parametrize("where", ["host", "container"])
+@pytest.mark.parametrize(
+    "where", ["host", pytest.param("container", marks=pytest.mark.needs("log"))]
+)
 @pytest.mark.parametrize("number", [0, 1], ids=["ipv4", "ipv6"])
 def test_a_name_that_is_not_permitted_is_told(
     lab: Lab, policy: str, where: str, number: int
@@ -88,6 +90,7 @@ def test_a_permitted_name_is_told_on_a_port_that_is_not(
     assert (denial["host"], denial["port"]) == (name, 8443)
 
 
+@pytest.mark.needs("log")
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_denied_attempt_of_a_container_is_told(
     shared_lab: Lab, enforcer: Enforcer, address: str
@@ -165,7 +168,7 @@ def test_without_a_daemon_nobody_knows(lab: Lab, policy: str) -> None:
     assert "no enforcer listens" in done.stderr
 
 
-@pytest.mark.needs("reject")
+@pytest.mark.needs("reject", "log", "counter")
 def test_another_listener_leaves_denials_counted(lab: Lab, policy: str) -> None:
     """A program that took the log's group before us: told as a problem, and nothing else."""
     other = lab.net.host.call(lambda: PacketLog(DENIED_GROUP))
@@ -199,6 +202,7 @@ def test_audit_mode_tells_what_would_be_denied(lab: Lab, policy: str) -> None:
     assert "the policy is in audit mode: what it does not allow passes" in explained.stdout
 
 
+@pytest.mark.needs("log")
 @pytest.mark.parametrize("number", [0, 1], ids=["ipv4", "ipv6"])
 def test_an_ipv4_address_over_an_ipv6_socket_is_told_with_its_process(
     shared_lab: Lab, enforcer: Enforcer, number: int
@@ -252,6 +256,7 @@ def sender(namespace: Namespace) -> Iterator[int]:
             process.kill()
 
 
+@pytest.mark.needs("log")
 def test_a_datagram_is_not_told_with_a_process_of_the_other_side(
     shared_lab: Lab, enforcer: Enforcer
 ) -> None:

@@ -56,6 +56,7 @@ def enforcer(lab: Lab, policy: str) -> Iterator[Enforcer]:
         yield started
 
 
+@pytest.mark.needs("log", "counter")
 @pytest.mark.parametrize("where", ["host", "container"])
 def test_a_flood_of_denials_is_counted_and_told_in_part(
     lab: Lab, enforcer: Enforcer, where: str

@@ -90,7 +90,7 @@ def cgroup(root: Path, path: str) -> Iterator[Path]:
 
 # Without reject each connection of a container takes as long as it waits for an answer.
 @pytest.mark.parametrize(
-    "where", ["host", pytest.param("container", marks=pytest.mark.needs("reject"))]
+    "where", ["host", pytest.param("container", marks=pytest.mark.needs("reject", "log"))]
 )
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_process_is_told_with_what_it_belongs_to(
@@ -131,6 +131,7 @@ def test_a_process_that_has_ended_is_told_with_its_container(
     assert words in denial["text"]
 
 
+@pytest.mark.needs("log")
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("where", ["host", "container"])
 def test_what_has_no_port_is_told_by_its_protocol(

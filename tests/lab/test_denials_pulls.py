@@ -45,6 +45,7 @@ def test_a_refused_pull_is_told(
     assert f"registry access to {DENIED.name} is not allowed by lab's policy: tcp" in enforcer.log
 
 
+@pytest.mark.needs("log")
 def test_a_container_of_docker_is_told_by_its_id(lab: Lab) -> None:
     """And by its own program, as its mount namespace has it."""
     with (

@@ -65,6 +65,7 @@ def test_a_hosts_file_entry_opens_nothing(shared_lab: Lab) -> None:
     assert (denied.address, denied.outcome) == ("198.18.66.2", "ECONNREFUSED")
 
 
+@pytest.mark.needs("counter")
 def test_denials_are_counted(shared_lab: Lab, enforcer: Enforcer) -> None:
     """`enforcer status` counts what was denied."""
     before = enforcer.status()["denied"]["total"]

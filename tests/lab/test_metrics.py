@@ -31,6 +31,7 @@ def scraped(enforcer: Enforcer) -> dict[tuple[str, tuple[tuple[str, str], ...]],
     return samples(body)
 
 
+@pytest.mark.needs("counter")
 def test_what_happens_is_counted(shared_lab: Lab, enforcer: Enforcer) -> None:
     """Denied, learned, reloaded, and how long the resolver took."""
     before = scraped(enforcer)

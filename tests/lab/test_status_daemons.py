@@ -83,6 +83,7 @@ def test_where_no_route_leads_nothing_is_healthy_by_default(shared_lab: Lab, pol
         is_healthy_again(enforcer)
 
 
+@pytest.mark.needs("counter")
 @pytest.mark.parametrize("resolvers", [RESOLVERS, ("127.0.0.1",)], ids=["connected", "local"])
 def test_a_machine_without_a_default_route_is_healthy(lab: Lab, resolvers: tuple[str, ...]) -> None:
     """Its registries are connected directly; and a ruleset that fails is found out there too."""

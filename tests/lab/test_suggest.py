@@ -19,6 +19,7 @@ POLICY = "version: 1\norganization: lab\nmode: {mode}\n"
 RECORDED_WITHIN_S = 10
 
 
+@pytest.mark.needs("log")
 def test_what_an_audit_suggests_is_enough_for_the_same_pull(lab: Lab) -> None:
     """By skopeo on the machine, by dockerd, and no more than they asked for."""
     host = lab.net.host
