@@ -22,7 +22,9 @@ def check(
     hidden: tuple[str, ...],
     for_tests: bool,
 ) -> None:
-    """Check whether this kernel and platform can enforce; change nothing.
+    """Check whether this kernel and platform can enforce.
+
+    Loads the kernel modules that takes, and changes nothing else.
 
     Exits 0, or 4 if something makes enforcement impossible.
     """

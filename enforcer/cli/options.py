@@ -39,7 +39,7 @@ runtime_dir_option = click.option(
 # Where there is one command line for all commands of an instance, it fits these too.
 any_runtime_dir_option = click.option(
     "--runtime-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     expose_value=False,
     help="As for other commands; this one needs no daemon.",
 )

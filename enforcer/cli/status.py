@@ -26,8 +26,8 @@ EXIT_HEALTHY, EXIT_DEGRADED, EXIT_NOT_RUNNING = 0, 1, 3
 def status(context: click.Context, *, as_json: bool, runtime_dir: Path) -> None:
     """Show what is enforced, and what is wrong.
 
-    Exits 0 if enforcing and healthy, 1 if degraded, 3 if the daemon is not
-    running.
+    Exits 0 if healthy, also in audit mode, which denies nothing; 1 if degraded;
+    3 if no daemon answers.
     """
     report = current(RuntimeDir(runtime_dir))
     if as_json:

@@ -119,7 +119,7 @@ def _families(readings: Readings) -> Iterator[_Family]:
     def counter(name: str, about: str, value: float) -> _Family:
         return "counter", f"enforcer_{name}", about, (), {(): value}
 
-    labels = (__version__, policy["organization"], str(status["mode"]))
+    labels = (__version__, policy["organization"], status["mode"] or "none")
     yield (
         "gauge",
         "enforcer_info",
