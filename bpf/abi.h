@@ -43,7 +43,7 @@ enum {
 	 * 5.11 a trie is charged for all of it at once, and 4 GiB are refused (E2BIG).
 	 */
 	MAX_GRANTS = 1 << 22,
-	MAX_REFUSED = 4096,
+	MAX_REFUSED = 65536,
 	/* Of ten seconds of a busy machine: what is denied is looked up at once. */
 	MAX_CONNECTORS = 4096,
 	/* Of both families, routes and networks. */

@@ -19,7 +19,7 @@ from enforcer.core.changes import Change, Element, timed
 from enforcer.core.destinations import Permitted
 from enforcer.core.grants import Grants
 from enforcer.core.interfaces import DEFAULT_EXEMPT, Network
-from enforcer.core.policy import Mode, Policy
+from enforcer.core.policy import Policy
 from enforcer.core.ruleset import Capabilities, can_name, compile_ruleset
 from enforcer.core.wording import quoted
 from enforcer.daemon import teardown
@@ -87,9 +87,9 @@ class Datapath:
         self._trusted = before.table if before is not None else None
         self._live = LiveConnections(self.links, end, permitted)
         self._capabilities = capabilities
+        self.programs = Programs(compilation.result())
         root = cgroup or cgroup_root(runtime.cgroup)
         CgroupHook(root).ids()  # what is no cgroup is refused before anything is attached
-        self.programs = Programs(compilation.result())
         earlier = self.filters.program_ids()
         # Somebody may have taken the record away.
         self._older = before.program_ids if before else related(root, earlier)
@@ -111,7 +111,7 @@ class Datapath:
 
     def _is_whole(self, before: Attachments) -> bool:
         """Tell whether the table is one that enforces, and as *before* says that it was made."""
-        enforces = self.firewall.summary().mode is Mode.ENFORCE
+        enforces = self.firewall.enforces()
         return enforces and before.table is not None and not self.firewall.edited(before.table)
 
     @property
@@ -123,15 +123,16 @@ class Datapath:
     def _uplinks(self) -> frozenset[str]:
         return frozenset(filter(can_name, self._network.leading_out))
 
-    def device(self, resolver: Address) -> str | None:
+    def device(self, resolver: Address) -> str:
         """Return the interface that *resolver* was last seen to be reached by.
 
         Raises:
-            OSError: a container may have put itself in its place.
+            OSError: there was none, or a container may have put itself in its place.
         """
-        if resolver in self._network.led_astray:
+        found = self._network.devices.get(resolver)
+        if found is None:
             raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-        return self._network.devices.get(resolver)
+        return found
 
     def learn(
         self, policy: Policy, grants: Grants, resolvers: Collection[Address]
@@ -278,7 +279,7 @@ class Datapath:
         nonces = self._marks.next()
         opened = tuple(elements)
         with contextlib.suppress(DatapathError):
-            self._denied = self.firewall.summary().denied or self._denied
+            self._denied = self.firewall.denied() or self._denied
         trusted, self._trusted = self._trusted, None
         self._record_later()
         self.judging.suspend()

@@ -178,8 +178,7 @@ class Enforcement:
             self.intake.drop_kept()
             self.writer.put(self._books.restore(before))
             await self._kernel.run(self._datapath.keep)
-            await self._learn(old)
-            await self._forget_unbound()
+            await self._learn_no_more()
             self.lookups.use(old.policy, old.resolvers, time.monotonic(), anew=True)
             raise
         await self._flush_caches()
@@ -229,7 +228,7 @@ class Enforcement:
             now = time.monotonic()
             self.lookups.use(wanted.policy, wanted.resolvers, now, anew=True)
         if UNBOUND in self._problems:
-            await self._forget_unbound()
+            await self._learn_no_more()
         if edited:
             self.drift.repaired(edited)
         self.writer.put(await self._overload.check(self.intake.take))
@@ -251,9 +250,10 @@ class Enforcement:
         """Return which hosts addresses are open for."""
         return await self._books.holders()
 
-    async def _forget_unbound(self) -> None:
-        """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
+    async def _learn_no_more(self) -> None:
+        """Learn by the policy in force alone, and drop what was learned by a refused one."""
         try:
+            await self._learn(self.in_force)
             await self._forget_all_unbound()
         except DatapathError as exc:
             # What is in force is so already: the rest is for the next look.
@@ -263,6 +263,7 @@ class Enforcement:
             self._problems.settle(UNBOUND)
 
     async def _forget_all_unbound(self) -> None:
+        """Drop what only the kernel learned: from odd answers, or ones whose event was lost."""
         learned = await self._kernel.run(self._datapath.programs.learned)
         # Afterwards, or what an answer opens meanwhile would be taken for unbound.
         self.intake.take()

@@ -29,7 +29,7 @@ class Problems:
         LOGGER.warning("%s%s", problem.text, f" (hint: {problem.hint})" if problem.hint else "")
 
     def recount(self, key: str, problem: Problem) -> None:
-        """Record that *problem* is what `raise_` said under *key* with another figure: no news."""
+        """Record that *problem* is what `raise_` said under *key* in other words: no news."""
         if key in self._current:
             self._current[key] = problem
         else:
@@ -73,7 +73,8 @@ class ProblemsOfHosts:
         if host in self._named or len(self._named) < MAX_NAMED:
             self._named.add(host)
             self._others.discard(host)
-            self._problems.raise_(f"{self._kind} {host}", problem)
+            # Of a wildcard it may be another name each time.
+            self._problems.recount(f"{self._kind} {host}", problem)
         else:
             self._others.add(host)
         self._count()

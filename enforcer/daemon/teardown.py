@@ -26,7 +26,7 @@ def remove_leftovers(runtime: RuntimeDir) -> bool:
     firewall, filters = Firewall(), Filters()
     try:
         recorded = runtime.recorded()
-        if not (firewall.summary().present or filters.attached() or recorded):
+        if not (firewall.present() or filters.attached() or recorded):
             return False
         runtime.hold()
         if recorded is None and (root := mounted_root()) is not None:

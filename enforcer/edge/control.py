@@ -73,15 +73,10 @@ class Server:
         Raises:
             ControlError: the path can't be listened at.
         """
-        listening = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            self._path.unlink(missing_ok=True)
-            listening.bind(os.fspath(self._path))
-            listening.listen()
-            self._bound = self._path.lstat()
+            listening = self._listening()
         except OSError as exc:
-            listening.close()
             hint = HINTS.get(exc.errno or 0, "name a shorter --runtime-dir")
             raise ControlError(f'can\'t listen at "{self._path}": {exc}', hint) from exc
         finally:
@@ -90,6 +85,16 @@ class Server:
         await self._hang_up()
         self._socket = listening
         self._accepting = asyncio.ensure_future(self._accept(listening))
+
+    def _listening(self) -> socket.socket:
+        with contextlib.ExitStack() as unless_it_works:
+            listening = unless_it_works.enter_context(socket.socket(socket.AF_UNIX))
+            self._path.unlink(missing_ok=True)
+            listening.bind(os.fspath(self._path))
+            listening.listen()
+            self._bound = self._path.lstat()
+            unless_it_works.pop_all()
+            return listening
 
     @property
     def reachable(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -48,7 +49,7 @@ async def connected(
         if device is not None:
             # Before Linux kernel commit c427bfec18f2 ("net: core: enable SO_BINDTODEVICE
             # for non-root users") (in v5.7) this needs CAP_NET_RAW.
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(device))
         if device not in (None, LOOPBACK):
             _refuse_loopback(made)
         await asyncio.get_running_loop().sock_connect(made, (str(server), port))

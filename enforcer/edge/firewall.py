@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from enforcer.core.addresses import Address
+from enforcer.core.chains import LAST_CHAIN
 from enforcer.core.elements import TimedElement
 from enforcer.core.judgement import Judgement
-from enforcer.core.ruleset import FAMILY, PROBED_COUNTER, TABLE
+from enforcer.core.policy import Mode
+from enforcer.core.ruleset import DENIED_COUNTER, FAMILY, PROBED_COUNTER, TABLE
 from enforcer.core.sets import SET_SIZE
 from enforcer.core.table import ABSENT, ListedElement, TableState, parse_listing
 from enforcer.edge import nft  # noqa: TID251 - the program
@@ -84,14 +86,38 @@ class Firewall:
         nft.carry_out(text)
         self._generation = before + 1
 
-    def probed(self) -> int | None:
-        """Return how many probes nothing permitted; None where there is no counter of them.
+    def denied(self) -> int | None:
+        """Return how many packets nothing permitted; None where there is no counter of them.
 
         Raises:
             DatapathError: the kernel does not say.
         """
+        return self._count(DENIED_COUNTER)
+
+    def probed(self) -> int | None:
+        """Return what `denied` does, of probes."""
+        return self._count(PROBED_COUNTER)
+
+    def _count(self, counter: str) -> int | None:
         with _translating("read a counter"):
-            return self._listing.counter(PROBED_COUNTER)
+            return self._listing.counter(counter)
+
+    def present(self) -> bool:
+        """Tell whether there is a table of ours: cheap, however many elements it holds.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        with _translating("look at our table"):
+            return self._listing.present()
+
+    def enforces(self) -> bool:
+        """Tell whether what our table does not permit is denied, and not only counted.
+
+        Raises:
+            DatapathError: the kernel does not say.
+        """
+        return LAST_CHAIN[Mode.ENFORCE] in self._judgement().chains
 
     def judges(self) -> bool:
         """Tell whether our table judges packets: cheap, however many elements it holds.
@@ -174,7 +200,11 @@ class Firewall:
             DatapathError: nft could not list it.
         """
         # Of `list table` nft 1.0.6 leaves elements out too late, having read them.
-        return self._listed("-t", "list", "ruleset", FAMILY)
+        try:
+            return self._listed("-t", "list", "ruleset", FAMILY)
+        except DatapathError:
+            # It ends at names in others' tables that are not UTF-8.
+            return self.inspect()
 
     def _listed(self, *arguments: str) -> TableState:
         text = nft.listed(*arguments)

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from enforcer.errors import EnforcerError
@@ -72,7 +72,12 @@ class FileEvents:
             self._fd = int(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
             if not self.watching:
                 raise _refused("watch files")
-        wanted = tuple(paths)
+        try:
+            self._watch(tuple(paths))
+        except OSError as exc:  # of the file system they are on
+            raise WatchError(f"can't watch files: {exc}") from exc
+
+    def _watch(self, wanted: Collection[Path]) -> None:
         while True:
             before = _places(wanted)
             names: dict[int, set[str | None]] = {}

@@ -98,11 +98,12 @@ def lock(path: Path, owner: Holder) -> IO[str]:
 
 
 def reap(directory: Path) -> None:
-    """Remove the lock files in *directory* that nobody holds: of killed processes."""
-    for path in directory.iterdir():
-        with contextlib.suppress(OSError), open_own(path, os.O_RDWR) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(file, path)
+    """Remove the lock files in *directory* that nobody holds, of killed processes, as it works."""
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            with contextlib.suppress(OSError), open_own(path, os.O_RDWR) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(file, path)
 
 
 def remove(file: IO[str], path: Path) -> None:

@@ -90,6 +90,10 @@ class Listing:
             return int.from_bytes(counted[_PACKETS], "big")
         return None
 
+    def present(self) -> bool:
+        """Tell whether there is a table of ours."""
+        return any(True for _ in self._ours(Message.GETTABLE))
+
     def judgement(self) -> Judgement:
         """Return what decides about packets; at once, however many addresses are open."""
         chains: dict[str, list[bytes]] = {}

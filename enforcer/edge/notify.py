@@ -37,4 +37,5 @@ def notify(message: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
     ):
-        sock.sendto(message.encode(), address)
+        # A name of the kernel's may be no UTF-8, which systemd takes alone.
+        sock.sendto(message.encode(errors="backslashreplace"), address)

@@ -64,11 +64,11 @@ class SealedSockets:
             text = f'can\'t make a cgroup in "{within}": {exc.strerror}'
             raise DatapathError(text) from exc
         try:
-            CgroupHook(directory, PROGRAM).attach(program_fd)
-            self._sockets = _made_in(directory)
-        finally:
-            directory.rmdir()
-        try:
+            try:
+                CgroupHook(directory, PROGRAM).attach(program_fd)
+                self._sockets = _made_in(directory)
+            finally:
+                directory.rmdir()
             for each in self._sockets.values():
                 each.setblocking(False)  # noqa: FBT003 - the socket module's own signature
                 each.setsockopt(socket.SOL_SOCKET, SO_PRIORITY, struct.pack("=I", priority))
@@ -141,10 +141,12 @@ def _made_in(directory: Path) -> dict[int, socket.socket]:
                 child.kill()
                 raise DatapathError(f"{CHILD[-1]}: {exc}") from exc
             said = child.communicate()[1].decode(errors="replace").splitlines()
-    sockets = {}
-    for version, fd in zip(versions, fds, strict=True):
+    for fd in fds:
         os.set_inheritable(fd, False)  # noqa: FBT003  recv_fds of Python 3.11 has no flags
-        sockets[version] = socket.socket(fileno=fd)
-    if not sockets:
+    sockets = dict(zip(versions, (socket.socket(fileno=fd) for fd in fds), strict=False))
+    # Where no descriptor is left they don't all come.
+    if not sockets or len(sockets) < len(versions):
+        for each in sockets.values():
+            each.close()
         raise DatapathError(f"{CHILD[-1]}: {said[-1] if said else 'no socket'}")
     return sockets

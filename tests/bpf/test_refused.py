@@ -8,7 +8,7 @@ import pytest
 
 from enforcer.core.addresses import Address, learnable
 from enforcer.edge.programs import Programs
-from tests.bpf.conftest import OWN
+from tests.bpf.conftest import OWN, told
 from tests.bpf.corpus.parsers import Parsers
 from tests.bpf.corpus.plain import borders
 from tests.bpf.corpus.wire import AAAA, A, Message, Name, Record
@@ -41,3 +41,13 @@ def test_the_borders_are_on_both_sides() -> None:
             if a.version == version
         }
         assert kinds == {(False, False), (False, True), (True, True)}
+
+
+def test_a_machine_may_have_thousands_of_addresses() -> None:
+    """As a node of Kubernetes has of services: 2,000 of IPv4 were too many to enforce at all."""
+    programs, first = told(), ip_address("172.16.0.0")
+    try:
+        programs.set_own_addresses([first + n for n in range(20_000)])
+        programs.set_own_addresses([first + n for n in range(20_000, 21_000)])
+    finally:
+        programs.close()

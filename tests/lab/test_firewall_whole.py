@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,29 @@ def test_no_ruleset_of_ours_is_taken_for_one_that_lets_pass(
     host.namespace.nft("flush chain inet enforcer forward")
     assert host.inspect().passing == ("forward",)
     assert host.namespace.call(lambda: host.firewall.edited(None)) == ("chain forward",)
+
+
+def test_names_in_tables_of_others_keep_nobody_from_ours(host: Host, tmp_path: Path) -> None:
+    """Of a name that is not UTF-8 nft makes no JSON: no start and no `off` got past it."""
+    host.enforce()
+    other = tmp_path / "other.nft"
+    other.write_bytes(b'table inet lab_other { chain c { iifname "b\374ro" accept; }; }\n')
+    host.namespace.run("nft", "-f", str(other))
+    firewall = host.firewall
+    try:
+        assert host.namespace.call(firewall.summary).mode is Mode.ENFORCE
+        assert host.namespace.call(firewall.enforces)
+        assert host.namespace.call(firewall.present)
+        assert host.namespace.call(firewall.denied) == 0
+    finally:
+        host.namespace.nft("delete table inet lab_other")
+
+
+def test_a_table_that_enforces_is_told_from_one_that_counts_and_from_none(host: Host) -> None:
+    """By its chains, without a look at all rules of everybody."""
+    firewall, told = host.firewall, []
+    for change in (None, Mode.AUDIT, Mode.ENFORCE):
+        if change is not None:
+            host.enforce(mode=change)
+        told.append(tuple(map(host.namespace.call, (firewall.present, firewall.enforces))))
+    assert told == [(False, False), (True, False), (True, True)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import stat
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.edge.client import Refused, request
-from enforcer.edge.control import Server
+from enforcer.edge.control import ControlError, Server
 from enforcer.errors import DatapathError, NotRunning
 
 
@@ -138,3 +140,20 @@ def test_a_change_that_its_client_gave_up_is_not_made(tmp_path: Path) -> None:
 
     asyncio.run(body())
     assert made == ["second"]
+
+
+def test_no_descriptor_for_the_socket_is_one_clear_error(tmp_path: Path) -> None:
+    """Somebody removes it while none is left: the daemon tries again instead of ending."""
+
+    async def start() -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            with pytest.raises(ControlError, match="Too many open files"):
+                await Server(tmp_path / "s", reads={}, changes={}).start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    asyncio.run(start())

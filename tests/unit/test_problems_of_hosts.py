@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from enforcer.core.problem import Problem
 from enforcer.daemon.problems import MAX_NAMED, Problems, ProblemsOfHosts
 
@@ -49,3 +53,14 @@ def test_hosts_that_are_gone_have_no_problems() -> None:
     assert texts(problems) == ["trouble with host1", "trouble with another host"]
     found.retain(lambda _host: False)
     assert texts(problems) == []
+
+
+def test_other_words_for_a_host_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """What is below a wildcard is anybody's to make up: each name was a line in the log."""
+    problems = Problems()
+    found = of_hosts(problems, 1)
+    with caplog.at_level(logging.INFO):
+        for n in range(100):
+            found.raise_("host0", Problem(f"name{n} leads inside"))
+    assert texts(problems) == ["name99 leads inside"]
+    assert [each.getMessage() for each in caplog.records] == ["trouble with host0"]

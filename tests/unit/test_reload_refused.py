@@ -58,14 +58,14 @@ class FakeDatapath:
     """The kernel's part: remembers what is in force, and refuses what it is told to.
 
     Attributes:
-        refuses: a method's name.
+        refuses: names of methods; `learn again` is `learn` by the policy in force.
         learned_pairs: what the kernel has learned.
         learners: by which policy, told by its mode; None: by several.
         renewed: sockets are marked with another nonce than before.
     """
 
     def __init__(self) -> None:
-        self.refuses = ""
+        self.refuses: tuple[str, ...] = ()
         self.mode: Mode | None = None
         self.domains: tuple[str, ...] = ()
         self.learned_pairs = {OPEN: 1e9, UNKNOWN: 1e9}
@@ -78,13 +78,12 @@ class FakeDatapath:
         self.programs = self.firewall = self
 
     def _maybe(self, name: str) -> None:
-        if name == self.refuses:
+        if name in self.refuses:
             raise DatapathError("no room")
 
     def learn(self, policy: Policy, *_: object) -> dict[str, DatapathError]:
         """Learn for *policy*."""
-        if policy.mode is not self.mode:
-            self._maybe("learn")
+        self._maybe("learn again" if policy.mode is self.mode else "learn")
         self.domains = tuple(host.pattern.domain for host in policy.hosts)
         self.learners = {None}
         return {}
@@ -167,9 +166,9 @@ class Setting:
         """Return what is open for which hosts."""
         return (await self.enforcement.holders()).bindings()
 
-    async def reload_in_vain(self, step: str) -> None:
-        """Reload while *step* is refused: what was in force still is, and what was open."""
-        self.datapath.refuses = step
+    async def reload_in_vain(self, *steps: str) -> None:
+        """Reload while *steps* are refused: what was in force still is, and what was open."""
+        self.datapath.refuses = steps
         before, hosts = self.enforcement.in_force, await self.open_for()
         with pytest.raises(DatapathError, match="no room"):
             await self.enforcement.reload()
@@ -202,10 +201,26 @@ def test_what_can_t_be_forgotten_at_once_is_later(tmp_path: Path) -> None:
         await setting.reload_in_vain("learned")
         assert UNBOUND in setting.problems
         assert setting.datapath.learners == {None}
-        setting.datapath.refuses = ""
+        setting.datapath.refuses = ()
         await setting.enforcement.follow()
         assert set(setting.datapath.learned_pairs) == {OPEN}
         assert setting.datapath.learners == {Mode.ENFORCE}
+        assert UNBOUND not in setting.problems
+
+    asyncio.run(body())
+
+
+def test_names_of_a_refused_policy_that_are_still_learned_are_not_later(tmp_path: Path) -> None:
+    """The way back takes the kernel's memory, too; what it learns meanwhile is passed by it."""
+
+    async def body() -> None:
+        setting = Setting(tmp_path)
+        await setting.reload_in_vain("enforce", "learn again")
+        assert setting.datapath.domains == ("other.test",)
+        assert UNBOUND in setting.problems
+        setting.datapath.refuses = ()
+        await setting.enforcement.follow()
+        assert setting.datapath.domains == ("cdn.test",)
         assert UNBOUND not in setting.problems
 
     asyncio.run(body())
