@@ -2,13 +2,15 @@
 /*
  * connect_mark.c - cgroup sock_ops: mark the first SYN to a learned address with
  * the nonce, so that the ruleset lets it pass before user space has programmed
- * the set.
+ * the set. One that is sent again may have been given the mark meanwhile, by whoever
+ * has CAP_NET_RAW for the socket, or have been learned for no longer.
  */
 #include "connector.h"
 
 enum {
 	LEVEL_SOCKET = 1,
 	OPTION_MARK = 36,
+	SYN_SENT = 2, /* net/tcp_states.h */
 };
 
 static __always_inline int is_nonce(const struct config *cfg, u32 mark)
@@ -43,40 +45,60 @@ static __always_inline int read_destination(struct bpf_sock_ops *ops, struct lea
 	return 0;
 }
 
-static __always_inline int leads_to_learned(struct bpf_sock_ops *ops)
+/* A mark of somebody else routes for them. */
+static __always_inline int may_be_marked(const struct config *cfg, const struct bpf_sock *sk)
+{
+	return sk->mark == 0 || is_nonce(cfg, sk->mark);
+}
+
+static __always_inline void judge_first_syn(struct bpf_sock_ops *ops, const struct config *cfg,
+					    const struct bpf_sock *sk)
+{
+	struct learned_key to = {};
+	int learned;
+
+	if (read_destination(ops, &to))
+		return;
+	learned = is_learned(&to);
+	if (!learned)
+		note_connection(ops, &to);
+	if (!may_be_marked(cfg, sk))
+		return;
+	if (learned) {
+		set_mark(ops, cfg->nonce);
+		count(STAT_MARKED);
+	} else if (sk->mark && !cfg->beside) {
+		/* Ours stays on a socket that is connected again, to another address. Beside
+		 * another, that one has taken away what is not of now.
+		 */
+		set_mark(ops, 0);
+	}
+}
+
+static __always_inline void judge_syn_again(struct bpf_sock_ops *ops, const struct config *cfg,
+					    const struct bpf_sock *sk)
 {
 	struct learned_key to = {};
 
-	if (read_destination(ops, &to))
-		return 0;
-	if (is_learned(&to))
-		return 1;
-	note_connection(ops, &to);
-	return 0;
+	if (ops->state != SYN_SENT || sk->mark == 0 || !is_nonce(cfg, sk->mark) || cfg->beside)
+		return;
+	if (!read_destination(ops, &to) && !is_learned(&to))
+		set_mark(ops, 0);
 }
 
 int connect_mark(struct bpf_sock_ops *ops)
 {
 	struct config *cfg = get_config();
 	struct bpf_sock *sk = ops->sk;
-	int learned;
 
 	if (!cfg || !sk)
 		return 1;
 	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		learned = leads_to_learned(ops);
-		/* A mark of somebody else routes for them. Ours stays on a socket that is
-		 * connected again, to another address: that one must be learned too.
-		 */
-		if (sk->mark != 0 && !is_nonce(cfg, sk->mark))
-			return 1;
-		if (learned) {
-			set_mark(ops, cfg->nonce);
-			count(STAT_MARKED);
-		} else if (sk->mark && !cfg->beside) {
-			/* Beside another, that one has taken away what is not of now. */
-			set_mark(ops, 0);
-		}
+		bpf_sock_ops_cb_flags_set(ops,
+					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTO_CB_FLAG);
+		judge_first_syn(ops, cfg, sk);
+	} else if (ops->op == BPF_SOCK_OPS_RTO_CB) {
+		judge_syn_again(ops, cfg, sk);
 	} else if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		/* Conntrack knows the connection from here on. */
 		if (sk->mark != 0 && is_nonce(cfg, sk->mark))

@@ -24,10 +24,15 @@ static __always_inline int find_answers(struct __sk_buff *skb, struct scratch *s
 {
 	struct packet *p = &s->packet;
 	union transport t;
+	u32 *facing;
 
 	if (parse_ip(skb, p) || load_ports(skb, p, &t))
 		return -1;
-	if (t.udp.source != bpf_htons(DNS_PORT) || !resolvers.lookup(&p->source))
+	if (t.udp.source != bpf_htons(DNS_PORT))
+		return -1;
+	facing = resolvers.lookup(&p->source);
+	/* A socket that may have any address as its own is on the machine, too. */
+	if (!facing || (skb->ifindex == LOOPBACK_IFINDEX && *facing != LOOPBACK_IFINDEX))
 		return -1;
 	if (pull(skb, skb->len))
 		return -1;

@@ -78,6 +78,7 @@ BPF_PERF_OUTPUT(events);
 BPF_ARRAY(config, struct config, 1);
 BPF_PERCPU_ARRAY(scratch, struct scratch, 1);
 BPF_PERCPU_ARRAY(stats, u64, NR_STATS);
+/* The trusted ones, and the index of the interface that leads to each; 0: none does. */
 BPF_HASH(resolvers, struct address, u32, MAX_RESOLVERS);
 /* Each name is in the trie that its length says: most are short, and their nodes are. */
 BPF_LPM_TRIE(short_grants, struct short_name_key, struct grant, MAX_GRANTS);

@@ -7,6 +7,8 @@
 
 enum {
 	TC_ACT_UNSPEC = -1, /* goes on to whatever else is attached */
+	TC_ACT_SHOT = 2,
+	LOOPBACK_IFINDEX = 1, /* include/net/net_namespace.h */
 	ETHERNET_HEADER = 14,
 	ETHERTYPE_IPV4 = 0x0800,
 	ETHERTYPE_IPV6 = 0x86dd,

@@ -79,9 +79,10 @@ struct plain_ipv6 {
  * several times as long. What has no link header may begin like one, if its addresses are
  * chosen for that; so this serves only to pass over packets, by which nothing opens.
  *
- * Return: 0 where *skb* begins otherwise, or is in pages.
+ * Return: 0 where *skb* begins otherwise, or is in pages; else the protocol is put there, too.
  */
-static __always_inline const struct tcp_header *plain_transport(struct __sk_buff *skb)
+static __always_inline const struct tcp_header *plain_transport(struct __sk_buff *skb,
+								u32 *protocol)
 {
 	const void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct plain_ipv4 *v4 = data;
@@ -92,6 +93,7 @@ static __always_inline const struct tcp_header *plain_transport(struct __sk_buff
 	if (v4->ethertype == bpf_htons(ETHERTYPE_IPV4)) {
 		if (v4->version != IPV4_PLAIN || ETHERNET_HEADER + bpf_ntohs(v4->len) > skb->len)
 			return 0;
+		*protocol = v4->protocol;
 		return &v4->transport;
 	}
 	if (v4->ethertype != bpf_htons(ETHERTYPE_IPV6) || (const void *)(v6 + 1) > end)
@@ -100,6 +102,7 @@ static __always_inline const struct tcp_header *plain_transport(struct __sk_buff
 		return 0;
 	if (v6->protocol != PROTOCOL_TCP && v6->protocol != PROTOCOL_UDP)
 		return 0;
+	*protocol = v6->protocol;
 	return &v6->transport;
 }
 
@@ -109,7 +112,8 @@ static __always_inline const struct tcp_header *plain_transport(struct __sk_buff
  */
 static __always_inline int may_be_dns(struct __sk_buff *skb, u32 at)
 {
-	const struct tcp_header *plain = plain_transport(skb);
+	u32 protocol;
+	const struct tcp_header *plain = plain_transport(skb, &protocol);
 	u8 start[IPV6_HEADER + 2 * sizeof(u16)];
 
 	if (plain)

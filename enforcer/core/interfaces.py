@@ -109,7 +109,7 @@ class Network:
     @property
     def devices(self) -> dict[Address, str]:
         """Return the name of the interface that faces each resolver which has one."""
-        return self._named(self._faced)
+        return self._named(self.faced)
 
     def _named(self, faced: Mapping[Address, int]) -> dict[Address, str]:
         names = {each.index: each.name for each in self.interfaces}
@@ -141,7 +141,8 @@ class Network:
         )
 
     @property
-    def _faced(self) -> Mapping[Address, int]:
+    def faced(self) -> Mapping[Address, int]:
+        """Return the index of the interface that faces each resolver which has one."""
         return {who: at for who, at in self.facing.items() if who not in self.led_astray}
 
     @cached_property
@@ -242,7 +243,7 @@ class Network:
         """Return the programs that belong on *interface*."""
         wanted: frozenset[Program] = frozenset()
         # A stub on this machine answers on the loopback.
-        if interface.name == LOOPBACK or interface.index in self._faced.values():
+        if interface.name == LOOPBACK or interface.index in self.faced.values():
             wanted |= LEARNING
         if self._forwards(interface):
             wanted |= {Program.FORWARD_MARK}

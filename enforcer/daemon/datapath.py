@@ -213,7 +213,7 @@ class Datapath:
         self._network = network = self.links.network(resolvers)
         self.own = self.links.addresses()
         self.programs.set_own_addresses(self.own)
-        self.programs.set_resolvers(resolvers)
+        self.programs.set_resolvers({each: network.faced.get(each, 0) for each in resolvers})
         self.lost = not network.facing.keys() >= set(resolvers)
         refused = self._placement.follow(network, lost=self.lost)
         if self._bridged:

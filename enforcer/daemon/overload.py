@@ -1,4 +1,4 @@
-"""What a flood of answers costs: events lost on the way here, addresses that gave way."""
+"""What floods cost: events lost on the way here, addresses that gave way, no room to track."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.problems import Problems
+from enforcer.edge import conntrack
 from enforcer.log import LOGGER
 
 FULL = "room for addresses"
+TRACKED = "room for connections"
+# Of what can be tracked: those that give way to new ones are gone by then.
+NEARLY = 0.95
 
 
 class Overload:
@@ -23,16 +27,23 @@ class Overload:
         books: of what is open.
         datapath: the kernel's part; only touched on *kernel*.
         kernel: the thread for it.
-        problems: told while addresses have to give way.
+        problems: told while addresses have to give way, or connections find no room.
+        room: tells how many are tracked, and how many can be.
     """
 
     def __init__(
-        self, books: Books, datapath: Datapath, kernel: KernelThread, problems: Problems
+        self,
+        books: Books,
+        datapath: Datapath,
+        kernel: KernelThread,
+        problems: Problems,
+        room: Callable[[], tuple[int, int] | None] = conntrack.room,
     ) -> None:
         self._books = books
         self._datapath = datapath
         self._kernel = kernel
         self._problems = problems
+        self._room = room
         self._lost = 0
         self._gave_way = 0
 
@@ -47,6 +58,7 @@ class Overload:
             take_events: takes the answers that did arrive.
         """
         self._tell_what_gave_way()
+        self._tell_what_is_tracked()
         lost = (await self._kernel.run(self._datapath.programs.stats))[Stat.LOST]
         if lost == self._lost:
             return Change()
@@ -70,3 +82,12 @@ class Overload:
             self._problems.raise_(FULL, Problem(text, hint))
         else:
             self._problems.settle(FULL)
+
+    def _tell_what_is_tracked(self) -> None:
+        count, most = self._room() or (0, 1)
+        if count < NEARLY * most:
+            self._problems.settle(TRACKED)
+            return
+        text = f"{count} connections are tracked, of {most} that can be: new ones fail"
+        hint = "see whose: conntrack -L; or raise net.netfilter.nf_conntrack_max"
+        self._problems.recount(TRACKED, Problem(text, hint))

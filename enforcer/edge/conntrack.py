@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from enforcer.core.addresses import Address
@@ -48,6 +49,9 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2  # enum ctattr_tuple
 _SOURCES = {1: 4, 3: 16}  # enum ctattr_ip: CTA_IP_V4_SRC, CTA_IP_V6_SRC, and their sizes
 _PROTO_NUMBER, _PROTO_SOURCE_PORT = 1, 2  # enum ctattr_l4proto
 
+# Of the network namespace of whoever looks.
+_ROOM = tuple(Path(f"/proc/sys/net/netfilter/nf_conntrack_{figure}") for figure in ("count", "max"))
+
 _Attributes: TypeAlias = dict[int, bytes]  # by type
 _PORT = struct.Struct(">H")
 _FLAGS = struct.Struct(">I")
@@ -60,6 +64,15 @@ _UNJUDGED = bytes(_WORD.size * (_WORDS - 1)) + _WORD.pack(_UNJUDGED_BIT)
 _ASSURED = 1 << 2  # linux/netfilter/nf_conntrack_common.h: IPS_ASSURED
 
 _HINT = "load the module nf_conntrack_netlink, or use a kernel with CONFIG_NF_CT_NETLINK"
+
+
+def room(files: Sequence[Path] = _ROOM) -> tuple[int, int] | None:
+    """Return how many connections are tracked, and how many can be; None: none ever is."""
+    try:
+        count, most = (int(each.read_text(encoding="ascii")) for each in files)
+    except OSError:
+        return None
+    return count, most
 
 
 def end_connections(unwanted: Callable[[Connection], bool]) -> int:

@@ -126,10 +126,11 @@ class Programs:
         )
         self._config.update([(KEY.pack(abi.CONFIG_KEY), bytes(value))])
 
-    def set_resolvers(self, resolvers: Iterable[Address]) -> None:
-        """Trust answers from *resolvers* alone."""
-        trusted = KEY.pack(1)
-        self._resolvers.replace({bytes(abi.MappedAddress.of(each)): trusted for each in resolvers})
+    def set_resolvers(self, facing: Mapping[Address, int]) -> None:
+        """Trust answers from these alone, by the index of the interface to each; 0: none."""
+        self._resolvers.replace(
+            {bytes(abi.MappedAddress.of(who)): KEY.pack(index) for who, index in facing.items()}
+        )
 
     def set_grants(self, grants: Grants) -> None:
         """Permit the names of *grants* alone; new ones first, so that none has a gap."""

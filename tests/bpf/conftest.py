@@ -14,6 +14,7 @@ from enforcer.edge.programs import Programs
 
 RESOLVERS = ("192.0.2.53", "2001:db8::53")
 OWN = "198.51.100.7"
+LOOPBACK_INDEX = 1  # whatever BPF_PROG_TEST_RUN runs is on it
 GRANTS = (
     Grant(parse_pattern("registry.test"), (443,), private=False),
     Grant(parse_pattern("inside.test"), (443, 5000), private=True),
@@ -28,7 +29,7 @@ def told() -> Programs:
     """Return the programs, loaded and told a policy."""
     programs = Programs(load())
     programs.configure(nonce=NONCE, other_nonce=0, min_ttl_s=MIN_TTL_S, grace_s=GRACE_S)
-    programs.set_resolvers(ip_address(resolver) for resolver in RESOLVERS)
+    programs.set_resolvers({ip_address(each): LOOPBACK_INDEX for each in RESOLVERS})
     programs.set_grants(Grants(GRANTS))
     programs.set_own_addresses([ip_address(OWN)])
     return programs

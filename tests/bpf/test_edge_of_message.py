@@ -17,7 +17,7 @@ from enforcer.core.interfaces import LOOPBACK, Interface, Program
 from enforcer.edge.filters import Filters
 from enforcer.edge.programs import Programs
 from enforcer.errors import MalformedAnswer
-from tests.bpf.conftest import told
+from tests.bpf.conftest import LOOPBACK_INDEX, told
 from tests.bpf.messages import learned
 from tests.lab.guarded import udp
 from tests.lab.namespace import Namespace
@@ -99,7 +99,7 @@ def host() -> Iterator[Namespace]:
 def attached(host: Namespace) -> Iterator[Programs]:
     """Return programs on the loopback of the machine, where a resolver answers."""
     programs = told()
-    programs.set_resolvers([ip_address(RESOLVER)])
+    programs.set_resolvers({ip_address(RESOLVER): LOOPBACK_INDEX})
     programs.open_events()
 
     def attach() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
 from enforcer.abi import Stat
 from enforcer.edge.programs import Programs
-from tests.bpf.conftest import GRACE_S, MIN_TTL_S, NONCE, RESOLVERS
+from tests.bpf.conftest import GRACE_S, LOOPBACK_INDEX, MIN_TTL_S, NONCE, RESOLVERS
 from tests.bpf.messages import answer, learned, query
 from tests.bpf.run import TcpFlag, ip, mark_of, run, tcp, udp
 
@@ -20,6 +21,7 @@ LEARNED = {4: "203.0.113.1", 6: "2001:db8:1::1"}
 OTHERS = {4: "203.0.113.2", 6: "2001:db8:1::2"}
 PORT = 50123
 ETHERNET = 14
+UNSPEC, SHOT = -1, 2  # linux/pkt_cls.h: TC_ACT_*
 both_families = pytest.mark.parametrize("family", [4, 6])
 
 
@@ -139,3 +141,26 @@ def test_every_cut_of_a_syn_is_survived(taught: Programs, family: int) -> None:
     frame = syn(family, LEARNED[family])
     for size in range(len(frame) - 20, len(frame)):
         assert mark_of(taught.forward_mark, frame[:size]) == 0
+
+
+@both_families
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_what_is_sent_in_the_name_of_a_resolver_elsewhere_ends(
+    taught: Programs, family: int, protocol: str
+) -> None:
+    """A cache on the machine may be waiting for its answer, and hand on what it is told."""
+    resolver = next(each for each in RESOLVERS if ip_address(each).version == family)
+    forged = {
+        "udp": udp(resolver, 53, LEARNED[family], PORT, b"answer"),
+        "tcp": tcp(resolver, 53, LEARNED[family], PORT, flags=TcpFlag.SYN),
+    }[protocol]
+    try:
+        for facing, verdict in ((LOOPBACK_INDEX, UNSPEC), (LOOPBACK_INDEX + 1, SHOT), (0, SHOT)):
+            taught.set_resolvers({ip_address(each): facing for each in RESOLVERS})
+            assert run(taught.forward_mark, forged) == verdict
+            assert (
+                run(taught.forward_mark, udp(CONTAINERS[family], 53, LEARNED[family], PORT, b""))
+                == UNSPEC
+            )
+    finally:
+        taught.set_resolvers({ip_address(each): LOOPBACK_INDEX for each in RESOLVERS})

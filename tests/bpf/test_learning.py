@@ -12,7 +12,7 @@ import pytest
 
 from enforcer.abi import Stat
 from enforcer.edge.programs import Programs
-from tests.bpf.conftest import GRACE_S, MIN_TTL_S, OWN, RESOLVERS
+from tests.bpf.conftest import GRACE_S, LOOPBACK_INDEX, MIN_TTL_S, OWN, RESOLVERS
 from tests.bpf.messages import answer, learned, query
 from tests.bpf.run import ip, run, udp
 
@@ -280,3 +280,21 @@ def test_a_hundred_addresses_are_learned(programs: Programs) -> None:
     ask(programs, asked)
     reply(programs, answer(asked, f"registry.test. 60 IN A {' '.join(addresses)}").to_wire())
     assert learned(programs) == {(address, 443) for address in addresses}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_nothing_is_learned_on_the_loopback_of_a_resolver_elsewhere(
+    programs: Programs, family: int
+) -> None:
+    """A socket that may bind to any address answers there in its name."""
+    asked = query("registry.test", "A")
+    replied = answer(asked, "registry.test. 60 IN A 203.0.113.1").to_wire()
+    try:
+        for facing in (LOOPBACK_INDEX + 1, 0, LOOPBACK_INDEX):
+            assert learned(programs) == set()
+            programs.set_resolvers({ip_address(each): facing for each in RESOLVERS})
+            ask(programs, asked, family)
+            reply(programs, replied, family)
+        assert learned(programs) == {("203.0.113.1", 443)}
+    finally:
+        programs.set_resolvers({ip_address(each): LOOPBACK_INDEX for each in RESOLVERS})
