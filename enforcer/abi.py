@@ -185,6 +185,11 @@ class LearnedKey(ctypes.Structure):
         ("pad", ctypes.c_uint16),
     )
 
+    @classmethod
+    def of(cls, address: Address, port: int) -> LearnedKey:
+        """Return the key of *address* and *port*."""
+        return cls(MappedAddress.of(address), port)
+
 
 class Learned(ctypes.Structure):
     """struct learned."""

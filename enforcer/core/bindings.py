@@ -14,9 +14,10 @@ from enforcer.core.changes import Change, Element, Refusal
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.holders import Binding, Holders
 from enforcer.core.inherited import Claim
+from enforcer.core.opened import Pair
 from enforcer.core.promises import UNKNOWN_HOST, Origin, Promises
 from enforcer.core.ranking import Ranking
-from enforcer.core.shares import Pair, Shares
+from enforcer.core.shares import Shares
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from enforcer.core.addresses import Address
+from enforcer.core.destinations import DNS_PORT
 from enforcer.core.holders import Binding
 from enforcer.core.host_and_port import HTTPS
 from enforcer.core.hostname import Pattern
@@ -18,7 +19,6 @@ from enforcer.core.target import Image, Name, Place, Target
 
 # What a pull fails without. The rest is for signing in, and for checking signatures.
 _NEEDED = (Purpose.API, Purpose.AUTH, Purpose.LAYERS)
-_DNS_PORT = 53
 _CLOSED = "only what a trusted resolver answers for a permitted name is open"
 
 
@@ -109,7 +109,7 @@ def _place(
     at_address = [each for each in bindings if each.address == address]
     open_for = tuple(sorted({each.host for each in at_address if port in each.ports}))
     entry = _THIS_MACHINE if address.is_loopback else _network(address, policy)
-    if entry is None and port == _DNS_PORT and address in resolvers:
+    if entry is None and port == DNS_PORT and address in resolvers:
         entry = Entry(str(address), "resolvers")
     if entry is None and open_for:
         return Explanation(what, allowed=True, names=open_for)

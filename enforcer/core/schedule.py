@@ -10,6 +10,8 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 
+from enforcer.core.answers import MAX_TTL_S
+
 # Lookups move by up to a tenth, so that names learned together at the start
 # don't stay together for ever.
 SPREAD = 0.1
@@ -20,10 +22,6 @@ LATEST = 0.9
 
 # A name whose TTL, floor and grace are all zero is not asked for in a busy loop.
 SHORTEST_S = 1.0
-
-# Owners move hosts before a long TTL has run out, and common resolvers keep
-# nothing longer than this (cache-max-ttl in unbound.conf(5)).
-LONGEST_S = 86_400.0
 
 # A failed lookup is repeated after 1, 2, 4, ... seconds: eight times within the
 # default grace, then every five minutes for as long as the policy has the name.
@@ -110,7 +108,7 @@ class Schedule:
         moved = SPREAD * self._jitter()
         fresh = ttl_s * (1 + moved)
         latest = (ttl_s + self._grace_s) * LATEST * (1 - moved)
-        self._wait(name, now + min(max(min(fresh, latest), SHORTEST_S), LONGEST_S), failures=0)
+        self._wait(name, now + min(max(min(fresh, latest), SHORTEST_S), MAX_TTL_S), failures=0)
 
     def failed(self, name: str, now: float) -> None:
         """Schedule *name* for another try, later after every failure in a row."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from enforcer.core.addresses import Address
 from enforcer.core.hostname import Pattern
+from enforcer.core.opened import Pair
 from enforcer.core.ranking import Ranking
 
-Pair = tuple[Address, int]  # with the port
 # Who answers for a pair: a pattern of the policy, or nobody known.
 Holder = Pattern | None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ipaddress
 import socket
 import struct
 from collections.abc import Collection, Mapping
@@ -154,9 +153,7 @@ def _place(outside: bool) -> bytes:  # noqa: FBT001 - the value of a mapping
 
 
 def _pair_key(pair: Pair) -> bytes:
-    address, port = pair
-    plain = ipaddress.ip_address(address.packed)
-    return bytes(abi.LearnedKey(abi.MappedAddress.of(plain), port, 0))
+    return bytes(abi.LearnedKey.of(*pair))
 
 
 def _end(end: float) -> bytes:

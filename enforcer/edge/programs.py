@@ -145,9 +145,7 @@ class Programs:
 
     def forget(self, pairs: Iterable[tuple[Address, int]]) -> None:
         """Drop learned (address, port) pairs, so that no SYN to them is marked."""
-        self._learned.delete(
-            bytes(abi.LearnedKey(abi.MappedAddress.of(each), port, 0)) for each, port in pairs
-        )
+        self._learned.delete(bytes(abi.LearnedKey.of(*pair)) for pair in pairs)
 
     def learned(self) -> dict[tuple[Address, int], float]:
         """Return what is learned, (address, port) by monotonic end in seconds; some may be past."""
@@ -161,7 +159,7 @@ class Programs:
         known, ahead_s = self.learned(), clocks.ahead_s()
         self._learned.update(
             (
-                bytes(abi.LearnedKey(abi.MappedAddress.of(address), port, 0)),
+                bytes(abi.LearnedKey.of(address, port)),
                 bytes(abi.Learned(int((expires - ahead_s) * 1e9))),
             )
             for (address, port), expires in learned.items()

@@ -17,6 +17,7 @@ import dns.rdatatype
 
 from enforcer.core.addresses import Address
 from enforcer.core.answers import Answer, parse
+from enforcer.core.destinations import DNS_PORT
 from enforcer.edge.exchange import (  # noqa: TID251 - its half
     Query,
     Transport,
@@ -27,7 +28,6 @@ from enforcer.edge.exchange import (  # noqa: TID251 - its half
 )
 from enforcer.errors import MalformedAnswer
 
-DNS_PORT = 53
 # What a datagram may hold without being fragmented on common paths (DNS flag day
 # 2020): some seventy addresses, so that few answers need TCP.
 EDNS_SIZE = 1232

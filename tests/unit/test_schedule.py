@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcer.core.answers import MAX_TTL_S
 from enforcer.core.schedule import (
     BACKOFF_FIRST_S,
     BACKOFF_LAST_S,
     LATEST,
-    LONGEST_S,
     SHORTEST_S,
     SPREAD,
     Schedule,
@@ -70,7 +70,7 @@ def test_a_name_is_out_until_its_lookup_has_ended() -> None:
         (3600, 60, 300, 0.9 * 0.9 * 3900, 0.9 * 3900),  # grace is short beside the TTL
         (60, 60, 0, 0.9 * 0.9 * 60, 0.9 * 60),  # no grace: before the TTL ends
         (0, 0, 0, 1, 1),  # not in a busy loop
-        (2**31 - 1, 60, 300, LONGEST_S, LONGEST_S),
+        (2**31 - 1, 60, 300, MAX_TTL_S, MAX_TTL_S),
     ],
 )
 def test_a_name_is_looked_up_again_by_its_ttl(

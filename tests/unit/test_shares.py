@@ -13,9 +13,10 @@ from enforcer.core.answers import Answer
 from enforcer.core.bindings import Bindings
 from enforcer.core.grants import Grant, Grants
 from enforcer.core.hostname import Pattern, parse_pattern
+from enforcer.core.opened import Pair
 from enforcer.core.promises import Origin
 from enforcer.core.ranking import Ranking
-from enforcer.core.shares import Pair, Shares
+from enforcer.core.shares import Shares
 
 FLOOD = Grant(parse_pattern("*.flood.example"), (443,), private=False)
 FIRST = int(ipaddress.ip_address("198.18.0.0"))
