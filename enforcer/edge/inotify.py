@@ -74,8 +74,9 @@ class FileEvents:
                 raise _refused("watch files")
         try:
             self._watch(tuple(paths))
-        except OSError as exc:  # of the file system they are on
-            raise WatchError(f"can't watch files: {exc}") from exc
+        except OSError as exc:
+            hint = "see whether the file system that they are on is there"
+            raise WatchError(f"can't watch files: {exc}", hint) from exc
 
     def _watch(self, wanted: Collection[Path]) -> None:
         while True:
