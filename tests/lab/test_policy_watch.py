@@ -86,7 +86,9 @@ def test_a_changed_file_is_put_in_force(
 
 def problem_of(enforcer: Enforcer) -> str:
     """Return what status says of the policy file, or nothing."""
-    texts = (each["text"] for each in enforcer.status()["problems"])
+    status = enforcer.status()
+    assert status["daemon"]["running"], "without its answer nobody knows of the file"
+    texts = (each["text"] for each in status["problems"])
     return next((text for text in texts if "policy file is not in force" in text), "")
 
 
