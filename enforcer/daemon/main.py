@@ -38,6 +38,7 @@ from enforcer.edge.own_files import RuntimeDirError
 from enforcer.edge.privileges import CAP_SYS_ADMIN, CAP_SYS_NICE, limit
 from enforcer.edge.runtime import RuntimeDir
 from enforcer.edge.scheduling import NICENESS, Courtesy, crowded, may_come_back, ordinary
+from enforcer.edge.signals import hear
 from enforcer.errors import EnforcerError
 from enforcer.kernel_checks.suite import Findings
 from enforcer.log import LOGGER
@@ -177,7 +178,7 @@ class Daemon:
         An error once enforcement has begun leaves the kernel as it is: closed.
         """
         for number, ending in BY_SIGNAL.items():
-            asyncio.get_running_loop().add_signal_handler(number, self._end, ending)
+            hear(number, self._end, ending)
         tier = self._findings.tier
         for line in (*self._findings.platform.notes, f"tier {tier.name}", *tier.worse):
             LOGGER.info("%s", line)
@@ -270,7 +271,7 @@ class Daemon:
             self._denials.hear(self._datapath.programs.judge)
 
     async def _start(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requests.reloads.soon)
+        hear(signal.SIGHUP, self._requests.reloads.soon)
         notify("STATUS=resolving the policy's hosts")
         await self._enforcement.start()
         await self._prover.prove()
