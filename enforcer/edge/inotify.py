@@ -9,6 +9,7 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from enforcer.core.places import MAX_LINKS
 from enforcer.errors import EnforcerError
 
 # linux/inotify.h
@@ -24,7 +25,6 @@ _DIRECTORY = (
 
 _EVENT = struct.Struct("=iIII")  # watch, mask, cookie, length of the name
 _RECEIVE = 1 << 16
-_MAX_LINKS = 40  # as the kernel follows (linux/namei.h, MAXSYMLINKS)
 
 
 class WatchError(EnforcerError):
@@ -126,7 +126,7 @@ def _places(paths: Iterable[Path]) -> frozenset[tuple[Path, str | None]]:
 
 
 def _entries(path: Path) -> Iterator[tuple[Path, str]]:
-    for _ in range(_MAX_LINKS):
+    for _ in range(MAX_LINKS):
         while not path.parent.is_dir():
             path = path.parent  # what must appear first
         yield path.parent, path.name

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from enforcer.core.grants import Grants
-from enforcer.core.places import DEFAULT_POLICY
+from enforcer.core.places import DEFAULT_POLICY, MAX_LINKS
 from enforcer.core.policy import Policy, parse_policy
 from enforcer.edge.memory import give_back  # noqa: TID251 - 20 MB of 100,000 hosts
 from enforcer.errors import PolicyError, PolicyProblem
 
 # Half a million hosts. More is not a policy but a wrong path.
 MAX_BYTES = 32 * 1024 * 1024
-MAX_LINKS = 40  # as the kernel follows (linux/namei.h, MAXSYMLINKS)
 
 # Device, inode, size, and the times of the last change of the content and of anything.
 Signature: TypeAlias = tuple[int, int, int, int, int]

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ParamSpec, TypeVar, cast
+from typing import cast
 
 from enforcer.core.policy import parse_policy
 from enforcer.daemon.books import Books
 from enforcer.daemon.datapath import Datapath
-from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.overload import Overload
 from enforcer.daemon.problems import Problems
 from enforcer.edge.conntrack import room
+from tests.unit.at_once import AtOnce
 
-P = ParamSpec("P")
-T = TypeVar("T")
 POLICY = parse_policy("version: 1\norganization: unit\nhosts: []\n", "policy")
-
-
-class Kernel(KernelThread):
-    """Runs what it is given at once."""
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call *function*."""
-        return function(*args, **kwargs)
 
 
 def test_a_table_of_connections_without_room_is_told_while_it_is(tmp_path: Path) -> None:
@@ -37,7 +26,7 @@ def test_a_table_of_connections_without_room_is_told_while_it_is(tmp_path: Path)
     problems = Problems()
     datapath = cast("Datapath", SimpleNamespace(programs=SimpleNamespace(stats=Counter)))
     overload = Overload(
-        Books(POLICY, problems), datapath, Kernel(), problems, room=lambda: room(files)
+        Books(POLICY, problems), datapath, AtOnce(), problems, room=lambda: room(files)
     )
     told = []
     for count in (949, 950, 1000, 10):

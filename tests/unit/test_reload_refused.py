@@ -7,7 +7,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import dns.name
 import pytest
@@ -19,14 +19,12 @@ from enforcer.core.promises import Origin
 from enforcer.daemon.datapath import Datapath
 from enforcer.daemon.enforcement import UNBOUND, Enforcement
 from enforcer.daemon.in_force import InForce
-from enforcer.daemon.kernel_thread import KernelThread
 from enforcer.daemon.lookups import Lookups
 from enforcer.daemon.problems import Problems
 from enforcer.edge import caches
 from enforcer.errors import DatapathError
+from tests.unit.at_once import AtOnce, P, T
 
-P = ParamSpec("P")
-T = TypeVar("T")
 BEFORE = """\
 version: 1
 organization: unit
@@ -44,14 +42,14 @@ OPEN = (ipaddress.ip_address("198.18.0.1"), 443)
 UNKNOWN = (ipaddress.ip_address("198.18.0.9"), 443)
 
 
-class Kernel(KernelThread):
-    """Runs what it is given at once, but leaves the caches of this machine alone."""
+class Kernel(AtOnce):
+    """Leaves the caches of this machine alone."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call *function*."""
         if function is caches.flush:
             return cast("T", ())
-        return function(*args, **kwargs)
+        return await super().run(function, *args, **kwargs)
 
 
 class FakeDatapath:
